@@ -1,0 +1,55 @@
+"""sntorch: the dynamics of recurrent neural networks in PyTorch.
+
+SNT ("Simple but Non Trivial") is Cessac's name for the discrete-time random recurrent network.
+One idea carries the library: a dynamics is a map of states; the last axis is the state, all other
+axes are independent rows.  Cells are dynamics, analyses are functions of a dynamics, results are
+frozen records of tensors, and everything else is a thin adapter at the edge.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+from sntorch import analysis as analysis
+from sntorch import couplings as couplings
+from sntorch import landscape as landscape
+from sntorch.cells import SNT as SNT
+from sntorch.cells import SNTCell as SNTCell
+from sntorch.dynamics import Dynamics as Dynamics
+from sntorch.dynamics import as_dynamics as as_dynamics
+from sntorch.dynamics import iterate as iterate
+from sntorch.dynamics import rollout as rollout
+from sntorch.torchcells import TorchDynamics as TorchDynamics
+from sntorch.transfer import Transfer as Transfer
+
+if TYPE_CHECKING:
+    from sntorch import training as training
+    from sntorch.plot import plot as plot
+
+__version__ = "0.1.0"
+
+
+def config_dir() -> str:
+    """Return the folder of sntorch's Hydra configurations, in a wheel or in a checkout.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none: the installation is incomplete.
+    """
+    here = pathlib.Path(__file__).resolve().parent
+    for folder in (here / "conf", here.parent / "conf"):
+        if (folder / "config.yaml").is_file():
+            return str(folder)
+    raise FileNotFoundError(f"conf: expected config.yaml in {here / 'conf'} or beside {here}")
+
+
+def __getattr__(name: str) -> Any:
+    # Lightning and matplotlib take seconds to import: they load when they are first asked for.
+    if name == "training":
+        return importlib.import_module("sntorch.training")
+    if name == "plot":
+        return importlib.import_module("sntorch.plot").plot
+    raise AttributeError(f"module 'sntorch' has no attribute {name!r}")

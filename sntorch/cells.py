@@ -1,0 +1,320 @@
+r"""The SNT network ("Simple but Non Trivial", Cessac) as a cell and as a layer.
+
+.. math:: u(t+1) = \gamma u(t) + J f(u(t)) - \theta + W x(t) + \sigma B(t),
+          \qquad f(u) = \phi(g u)
+.. math:: DF_u = \gamma I + J \,\mathrm{diag}(f'(u)), \qquad f'(u) = g \phi'(g u)
+
+===============  ==========================  ================================  =============
+symbol           name                        domain                            shape
+===============  ==========================  ================================  =============
+:math:`J`        ``coupling``                finite                            (N, N)
+:math:`W`        ``input_weight``            finite                            (N, I)
+:math:`g`        ``gain``                    finite                            () or (N,)
+:math:`\gamma`   ``leak``                    [0, 1)                            () or (N,)
+:math:`\theta`   ``threshold``, subtracted   finite                            () or (N,)
+:math:`\sigma`   ``noise``, per step         >= 0                              () or (N,)
+:math:`\phi`     ``transfer``                see `sntorch.transfer`
+===============  ==========================  ================================  =============
+
+With leak 0, noise 0 and gain 1 the cell is ``nn.RNNCell`` in other variables: h = tanh(u) obeys
+h(t+1) = tanh(J h(t) - theta + W x(t)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from sntorch import checks
+from sntorch.dynamics import Dynamics, as_dynamics, rollout
+from sntorch.transfer import Transfer, as_transfer
+
+__all__ = ["SNT", "SNTCell"]
+
+_DOMAIN = {
+    "gain": (-torch.inf, torch.inf),
+    "leak": (0.0, 1.0),
+    "threshold": (-torch.inf, torch.inf),
+    "noise": (0.0, torch.inf),
+}
+"""Quantities of a neuron and their domains [low, high)."""
+
+_TRAINABLE = ("coupling", "input_weight", "gain", "threshold")
+
+
+@final
+class SNTCell(Dynamics):
+    r"""One step of the SNT network: a `Dynamics` with its own tangent, called like torch's cells.
+
+    ``cell(x, u)`` is one noisy step; ``cell.map(u, x)`` is the deterministic F.  Dtype and device
+    are those of J.  Writing ``cell.gain = 1.2`` checks the value and keeps dtype and device.
+
+    Parameters
+    ----------
+    J
+        Couplings (N, N), from j to i in ``J[i, j]``; copied.
+    gain, leak, threshold, noise
+        Numbers, or tensors (N,) with one value per neuron; noise is a standard deviation per step.
+    transfer
+        ``"tanh"``, ``"erf"`` or a `Transfer`.
+    input_size
+        I, the number of inputs; 0 makes the cell autonomous.  W starts at N(0, 1/I) from torch's
+        global generator.
+    trainable
+        Which of ``coupling``, ``input_weight``, ``gain``, ``threshold`` are parameters; the others
+        are buffers.  A trainable quantity keeps the shape it is given.
+
+    Raises
+    ------
+    ValueError
+        If an argument is outside its domain, not finite, or of a wrong shape.
+
+    References
+    ----------
+    B. Cessac, "Neural Networks Dynamics", lecture slides, 2020.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> cell = snt.SNTCell(snt.couplings.gaussian(100), gain=1.5, leak=0.2)
+    >>> snt.rollout(cell, torch.randn(8, 100), steps=50).shape
+    torch.Size([50, 8, 100])
+    """
+
+    coupling: Tensor
+    input_weight: Tensor | None
+    gain: Tensor
+    leak: Tensor
+    threshold: Tensor
+
+    def __init__(
+        self,
+        J: Tensor,
+        *,
+        gain: float | Tensor = 1.0,
+        leak: float | Tensor = 0.0,
+        threshold: float | Tensor = 0.0,
+        noise: float | Tensor = 0.0,
+        transfer: str | Transfer = "tanh",
+        input_size: int = 0,
+        trainable: Sequence[str] = ("coupling", "input_weight"),
+    ) -> None:
+        super().__init__()
+        _check_coupling(J)
+        parameters = _check_trainable(trainable)
+        self.size = J.shape[0]
+        self.input_size = checks.count("input_size", input_size, low=0)
+        self.transfer = as_transfer(transfer)
+        values = {"gain": gain, "leak": leak, "threshold": threshold, "noise": noise}
+        entries: dict[str, Tensor | None] = {"coupling": J.detach().clone()}
+        entries |= {name: self._checked(name, value, like=J) for name, value in values.items()}
+        entries["input_weight"] = _draw_input_weight(J, input_size)
+        for name, entry in entries.items():
+            # Not by torch's register functions: they refuse a name that is a class attribute.
+            if name in parameters and entry is not None:
+                self._parameters[name] = nn.Parameter(entry)
+            else:
+                self._buffers[name] = entry
+
+    @property
+    def noise(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Standard deviation of the noise per step, () or (N,)."""
+        return self._buffers["noise"]  # pyright: ignore[reportReturnType]
+
+    @property
+    def hidden_size(self) -> int:
+        """N, under the name that torch's cells give it."""
+        return self.size
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _DOMAIN and not isinstance(value, nn.Parameter):
+            self._fill(name, value)
+        else:
+            super().__setattr__(name, value)  # pyright: ignore[reportArgumentType]
+
+    def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
+        """Return F(u, x) (..., N); without x the drive is zero."""
+        self.check(u)
+        return self._next(u, self.transfer(self.gain * u), x)
+
+    def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F and DF V = leak V + J (f' * V), one matrix product for all columns and rows."""
+        self.check(u)
+        rate, slope = self.transfer.with_derivative(self.gain * u)
+        pushed = _from_left(self.coupling, (self.gain * slope).unsqueeze(-1) * V)
+        return self._next(u, rate, x), _column(self.leak) * V + pushed
+
+    def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F and DF^T W = leak W + f' * (J^T W)."""
+        self.check(u)
+        rate, slope = self.transfer.with_derivative(self.gain * u)
+        pulled = (self.gain * slope).unsqueeze(-1) * _from_left(self.coupling.T, W)
+        return self._next(u, rate, x), _column(self.leak) * W + pulled
+
+    def rate(self, u: Tensor) -> Tensor:
+        """Return f(u) = phi(gain * u) (..., N), the activity that other neurons receive."""
+        return self.transfer(self.gain * u)
+
+    def extra_repr(self) -> str:
+        """Say what the cell is, in one line."""
+        parts = [f"size={self.size}", f"input_size={self.input_size}", f"transfer={self.transfer}"]
+        parts += [f"{name}={_shown(getattr(self, name))}" for name in _DOMAIN]
+        return ", ".join(parts)
+
+    def _next(self, u: Tensor, rate: Tensor, x: Tensor | None) -> Tensor:
+        value = nn.functional.linear(rate, self.coupling) + self.leak * u - self.threshold
+        return value if x is None else value + self._drive(x)
+
+    def _drive(self, x: Tensor) -> Tensor:
+        if self.input_weight is None:
+            raise ValueError("x: expected None, since the cell has input_size 0; got a drive")
+        if x.ndim == 0 or x.shape[-1] != self.input_size:
+            raise ValueError(
+                f"x: expected {self.input_size} on the last axis, got {tuple(x.shape)}"
+            )
+        return nn.functional.linear(x, self.input_weight)
+
+    def _checked(self, name: str, value: object, like: Tensor) -> Tensor:
+        try:
+            new = torch.as_tensor(value, dtype=like.dtype, device=like.device).detach().clone()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{name}: expected a number or a tensor, got {value!r}") from error
+        if new.shape not in (torch.Size(()), torch.Size((self.size,))):
+            raise ValueError(f"{name}: expected a number or ({self.size},), got {tuple(new.shape)}")
+        low, high = _DOMAIN[name]
+        outside = new[(new < low) | (new >= high)]
+        if checks.finite(name, new).numel() and outside.numel():
+            raise ValueError(
+                f"{name}: expected numbers in [{low}, {high}), got {outside[0].item()}"
+            )
+        return new
+
+    def _fill(self, name: str, value: object) -> None:
+        kept: Tensor = getattr(self, name)
+        new = self._checked(name, value, like=kept)
+        with torch.no_grad():
+            if new.ndim == 0 or new.shape == kept.shape:
+                kept.copy_(new)
+            elif name in self._buffers:
+                self._buffers[name] = new
+            else:
+                raise ValueError(f"{name}: expected a number, its shape, got {tuple(new.shape)}")
+
+
+@final
+class SNT(nn.Module):
+    """The SNT network as a sequence layer, with the calling convention of ``nn.RNN``.
+
+    ``output, h_T = layer(input, h0)``: input (T, B, I), or (T, I) without a batch; with
+    `batch_first` (B, T, I).  h0 and h_T are (B, N), zeros by default.  Noise comes from
+    ``cell.generator``, else from torch's global generator.
+
+    Parameters
+    ----------
+    cell
+        The `SNTCell` that makes the steps.
+    batch_first
+        Batch before time in input and output.
+    output
+        ``"state"`` returns u, so that ``output[-1]`` is h_T; ``"rate"`` returns f(u).
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> layer = snt.SNT(snt.SNTCell(snt.couplings.gaussian(20), input_size=3))
+    >>> output, h = layer(torch.randn(7, 4, 3))
+    >>> output.shape, h.shape, torch.equal(output[-1], h)
+    (torch.Size([7, 4, 20]), torch.Size([4, 20]), True)
+    """
+
+    def __init__(self, cell: SNTCell, *, batch_first: bool = False, output: str = "state") -> None:
+        super().__init__()
+        if not isinstance(cell, SNTCell):
+            raise ValueError(f"cell: expected an SNTCell, got {type(cell).__name__}")
+        self.cell = cell
+        self.batch_first = batch_first
+        self.output = checks.one_of("output", output, ("state", "rate"))
+
+    @property
+    def input_size(self) -> int:
+        """I, as torch's layers call it."""
+        return self.cell.input_size
+
+    @property
+    def hidden_size(self) -> int:
+        """N, as torch's layers call it."""
+        return self.cell.size
+
+    def forward(self, input: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the orbit driven by `input` and its last state.
+
+        Raises
+        ------
+        ValueError
+            If `input` is not (T, I) or (T, B, I), or h0 does not fit it.
+        """
+        size = self.cell.input_size
+        if input.ndim not in (2, 3) or input.shape[-1] != size:
+            raise ValueError(
+                f"input: expected (T, {size}) or (T, B, {size}), got {tuple(input.shape)}"
+            )
+        swap = self.batch_first and input.ndim == 3
+        x = input.transpose(0, 1) if swap else input
+        u = x.new_zeros(*x.shape[1:-1], self.cell.size) if h0 is None else h0
+        if u.shape[:-1] != x.shape[1:-1]:
+            raise ValueError(
+                f"h0: expected batch {tuple(x.shape[1:-1])}, got {tuple(u.shape[:-1])}"
+            )
+        orbit = rollout(self.cell, u, x.shape[0], x=x, generator=self.cell.generator)
+        states = orbit.transpose(0, 1) if swap else orbit
+        return self.cell.rate(states) if self.output == "rate" else states, orbit[-1]
+
+    def extra_repr(self) -> str:
+        """Say how the layer is called."""
+        return f"batch_first={self.batch_first}, output={self.output!r}"
+
+
+@as_dynamics.register
+def _(obj: SNT, *, size: int | None = None, noise: object = None, dt: object = None) -> Dynamics:
+    return as_dynamics(obj.cell, size=size, noise=noise, dt=dt)
+
+
+def _check_coupling(J: object) -> None:
+    J = checks.floating("J", J)
+    if J.ndim != 2 or J.shape[0] != J.shape[1]:
+        raise ValueError(f"J: expected a square matrix (N, N), got {tuple(J.shape)}")
+    if J.layout != torch.strided:
+        raise ValueError(f"J: expected a dense tensor, got layout {J.layout}")
+    checks.finite("J", J)
+
+
+def _check_trainable(names: Sequence[str]) -> frozenset[str]:
+    if isinstance(names, str):
+        raise ValueError(f"trainable: expected a sequence of names, got the string {names!r}")
+    return frozenset(checks.one_of("trainable", name, _TRAINABLE) for name in names)
+
+
+def _draw_input_weight(J: Tensor, input_size: int) -> Tensor | None:
+    if not input_size:
+        return None
+    W = torch.randn(J.shape[0], input_size, dtype=J.dtype, device=J.device)
+    return W / input_size**0.5
+
+
+def _from_left(J: Tensor, V: Tensor) -> Tensor:
+    """Return J V for V (..., N, k) as one product over the columns of all rows."""
+    if V.ndim == 2:
+        return J @ V
+    columns = V.movedim(-2, 0)
+    return (J @ columns.reshape(J.shape[1], -1)).reshape(columns.shape).movedim(0, -2)
+
+
+def _column(quantity: Tensor) -> Tensor:
+    return quantity if quantity.ndim == 0 else quantity.unsqueeze(-1)
+
+
+def _shown(quantity: Tensor) -> str:
+    return f"{quantity.item():.4g}" if quantity.ndim == 0 else f"({len(quantity)},)"

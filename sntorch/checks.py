@@ -1,0 +1,84 @@
+"""Questions asked once, at the public door: every wrong argument is named with what was expected.
+
+All functions return what they checked, so that a door reads as one line per argument.  They raise
+``ValueError("name: expected ..., got ...")`` and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor
+
+__all__ = ["count", "finite", "floating", "generator", "number", "one_of", "same_kind"]
+
+
+def count(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
+    """Return `value` if it is a whole number in ``[low, high]``."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole and value >= low and (high is None or value <= high):
+        return value
+    bound = f"{name} >= {low}" if high is None else f"{low} <= {name} <= {high}"
+    raise ValueError(f"{name}: expected a whole number with {bound}, got {value!r}")
+
+
+def number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return `value` as a float if it is finite and in ``[low, high]``."""
+    if not _is_number(value) or not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name}: expected a finite number in [{low}, {high}], got {value!r}")
+    return float(value)
+
+
+def one_of(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return `value` if it is one of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+    return value
+
+
+def floating(name: str, value: object, ndim: int = 0) -> Tensor:
+    """Return `value` if it is a real floating tensor with `ndim` axes or more, none empty."""
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
+    if not value.is_floating_point():
+        raise ValueError(f"{name}: expected a floating dtype, got {value.dtype}")
+    if value.ndim < ndim or value.numel() == 0:
+        axes = f"at least {ndim} axes, " if ndim else ""
+        raise ValueError(f"{name}: expected {axes}none of them empty, got {tuple(value.shape)}")
+    return value
+
+
+def finite(name: str, value: Tensor) -> Tensor:
+    """Return `value` if no entry is NaN or infinite; otherwise name the first that is."""
+    good = torch.isfinite(value)
+    if not bool(good.all()):
+        place = tuple(int(i) for i in (~good).nonzero()[0])
+        raise ValueError(f"{name}: expected finite numbers, got {value[place].item()} at {place}")
+    return value
+
+
+def same_kind(name: str, value: Tensor, like: Tensor, of: str) -> Tensor:
+    """Return `value` if its dtype and device are those of `like`, which the message calls `of`."""
+    if value.dtype != like.dtype:
+        raise ValueError(f"{name}: expected {like.dtype}, the dtype of {of}, got {value.dtype}")
+    if value.device != like.device:
+        raise ValueError(f"{name}: expected {like.device}, the device of {of}, got {value.device}")
+    return value
+
+
+def generator(value: object, device: torch.device) -> torch.Generator | None:
+    """Return `value` if it is None or a generator that can fill tensors on `device`."""
+    if value is None:
+        return None
+    if not isinstance(value, torch.Generator):
+        raise ValueError(f"generator: expected a torch.Generator, got {type(value).__name__}")
+    if value.device.type != device.type:
+        raise ValueError(f"generator: expected one on {device.type}, got {value.device.type}")
+    return value
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,3 @@
+"""What J is (`ensembles`)."""
+
+from sntorch.couplings.ensembles import gaussian as gaussian

@@ -1,0 +1,9 @@
+"""Landscape and flux: what holds a network, what turns it round, what it costs."""
+
+from sntorch.landscape.entropy import EntropyProduction as EntropyProduction
+from sntorch.landscape.entropy import entropy_production as entropy_production
+from sntorch.landscape.flux import AreaRates as AreaRates
+from sntorch.landscape.flux import FluxField as FluxField
+from sntorch.landscape.flux import area_rates as area_rates
+from sntorch.landscape.flux import flux_field as flux_field
+from sntorch.landscape.flux import leading_plane as leading_plane

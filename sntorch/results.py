@@ -1,0 +1,96 @@
+"""The record that every analysis returns, and the two ways in which a standard error is made.
+
+A result is a frozen dataclass of tensors.  Fields hold what was measured, properties what follows
+from it; `...` in a field's documentation stands for the batch axes of the state.  Failure to
+converge is a field, not an exception, and every estimate carries its standard error.
+
+Standard errors.  Along one orbit, the mean over T steps is cut into B blocks of nearly equal
+length; if blocks are longer than the memory of the process their means b_i are independent and
+
+    stderr = sqrt( sum_i w_i (b_i - b)^2 / ((B - 1) sum_i w_i) ),     w_i = length of block i.
+
+Over R independent rows (trials, replicas, initial conditions), stderr = sd(rows) / sqrt(R), which
+assumes nothing about memory and is preferred wherever there are rows to compare.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+__all__ = ["BLOCKS", "Result", "block_lengths", "block_mean", "over_rows"]
+
+BLOCKS = 20
+"""Blocks that an orbit is cut into: enough to estimate a spread, long enough to be independent."""
+
+_ROWS = 8  # from this many rows on, their spread is a better error than that of blocks in time
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Result:
+    """Base of all records: `map` over the tensors, `scalars` for a log."""
+
+    def map(self, fn: Callable[[Tensor], Tensor]) -> Self:
+        """Return the record with `fn` applied to every tensor, e.g. ``r.map(torch.Tensor.cpu)``."""
+        changes: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                changes[field.name] = fn(value)
+        return dataclasses.replace(self, **changes)
+
+    def scalars(self) -> dict[str, float]:
+        """Return the numbers that a log shows, one per name, averaged over the batch axes."""
+        raise TypeError(f"{type(self).__name__} has no scalars")
+
+    def __repr__(self) -> str:
+        parts = (
+            f"{f.name}={_brief(getattr(self, f.name))}" for f in dataclasses.fields(self) if f.repr
+        )
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def block_lengths(steps: int) -> list[int]:
+    """Return the lengths of at most `BLOCKS` nearly equal blocks that add up to `steps`."""
+    blocks = min(BLOCKS, steps)
+    short, longer = divmod(steps, blocks)
+    return [short + 1] * longer + [short] * (blocks - longer)
+
+
+def block_mean(means: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
+    """Return mean and standard error (...) of the block means (B, ...), weighted by length.
+
+    One block says nothing about spread: its standard error is NaN.
+    """
+    weight = torch.as_tensor(lengths, dtype=means.dtype, device=means.device)
+    weight = (weight / weight.sum()).reshape(-1, *[1] * (means.ndim - 1))
+    mean = (weight * means).sum(0)
+    if len(lengths) < 2:
+        return mean, torch.full_like(mean, torch.nan)
+    variance = (weight * (means - mean).square()).sum(0) / (len(lengths) - 1)
+    return mean, variance.sqrt()
+
+
+def over_rows(value: Tensor, stderr: Tensor, axes: int = 0) -> tuple[Tensor, Tensor]:
+    """Return mean and standard error over all rows, keeping the last `axes` axes.
+
+    With at least 8 rows the error is their spread, otherwise the errors of the rows combined.
+    """
+    keep = value.shape[value.ndim - axes :]
+    value, stderr = value.reshape(-1, *keep), stderr.reshape(-1, *keep)
+    rows = value.shape[0]
+    if rows >= _ROWS:
+        return value.mean(0), value.std(0) / rows**0.5
+    return value.mean(0), stderr.square().sum(0).sqrt() / rows
+
+
+def _brief(value: object) -> str:
+    if not isinstance(value, Tensor):
+        return repr(value)
+    if value.numel() <= 6:
+        return str(value.tolist())
+    return f"tensor{tuple(value.shape)}"
