@@ -48,8 +48,6 @@ def config_dir() -> str:
 
 def __getattr__(name: str) -> Any:
     # Lightning and matplotlib take seconds to import: they load when they are first asked for.
-    if name == "training":
-        return importlib.import_module("sntorch.training")
-    if name == "plot":
-        return importlib.import_module("sntorch.plot").plot
+    if name in ("plot", "training"):
+        return importlib.import_module(f"sntorch.{name}")
     raise AttributeError(f"module 'sntorch' has no attribute {name!r}")

@@ -22,7 +22,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-__all__ = ["BLOCKS", "Result", "block_lengths", "block_mean", "over_rows"]
+__all__ = ["BLOCKS", "Result", "TrainingHistory", "block_lengths", "block_mean", "over_rows"]
 
 BLOCKS = 20
 """Blocks that an orbit is cut into: enough to estimate a spread, long enough to be independent."""
@@ -45,13 +45,34 @@ class Result:
 
     def scalars(self) -> dict[str, float]:
         """Return the numbers that a log shows, one per name, averaged over the batch axes."""
-        raise TypeError(f"{type(self).__name__} has no scalars")
+        return {}
 
     def __repr__(self) -> str:
         parts = (
             f"{f.name}={_brief(getattr(self, f.name))}" for f in dataclasses.fields(self) if f.repr
         )
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class TrainingHistory(Result):
+    """What was seen while a network learned: curves over epochs, and records at both ends."""
+
+    title: str
+    """What was trained, in a few words."""
+    epoch: Tensor
+    """(E,), epochs completed when a row was taken; 0 is before training."""
+    curves: dict[str, Tensor]
+    """Name of a scalar, such as ``lyapunov/max``: its values (E,), NaN where not measured."""
+    before: dict[str, Result]
+    """Name of a monitor's record, such as ``lyapunov``: the record before training."""
+    after: dict[str, Result]
+    """The same records after training."""
+
+    def scalars(self) -> dict[str, float]:
+        """Return the last value of every curve that is a number."""
+        known = {name: values[values.isfinite()] for name, values in self.curves.items()}
+        return {name: float(values[-1]) for name, values in known.items() if len(values)}
 
 
 def block_lengths(steps: int) -> list[int]:

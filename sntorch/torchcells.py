@@ -71,6 +71,16 @@ class TorchDynamics(Dynamics):
             below = new[-1][0]
         return torch.cat([kind for kinds in zip(*new, strict=True) for kind in kinds], -1)
 
+    def join(self, hx: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+        """Return torch's hidden state, h or (h, c), as one state (..., N).
+
+        For a layer h is (L, ..., H), for a cell (..., H), as torch documents them.
+        """
+        kinds = hx if isinstance(hx, tuple) else (hx,)
+        if isinstance(self.source, nn.RNNBase):
+            kinds = tuple(kind.movedim(0, -2).flatten(-2) for kind in kinds)
+        return self.check(torch.cat(kinds, -1))
+
     def _weights(self, layer: int) -> Weights:
         suffix = f"_l{layer}" if isinstance(self.source, nn.RNNBase) else ""
         part = functools.partial(getattr, self.source)

@@ -12,14 +12,14 @@ Signatures for maps: all negative, fixed point or stable cycle; one zero, closed
 positive, chaos.
 
 Derived: the Kaplan-Yorke dimension :math:`j + \sum_{i \le j} \lambda_i / |\lambda_{j+1}|` with the
-largest j whose sum is not negative, and the sum of the positive exponents, an upper bound of the
-entropy (Ruelle) and equal to it for smooth invariant densities (Pesin).
+largest j whose sum is not negative, and the sum of the positive exponents: an upper bound of the
+entropy (Ruelle), equal to it for smooth invariant densities (Pesin).
 
 Frames start random, from a stream of their own: unit vectors would stay in an invariant subspace.
 They need a transient like the state does, or a bias of order 1/steps remains.  Between two QRs the
-largest j whose sum is not negative, and the sum of the positive exponents: an upper bound of the
-interval by the fastest stretch met so far, which keeps the difference to a QR at every step below
-1e-9 in float64.
+columns may come to differ in length by 6 decades in float64 and 2 in float32; ``"auto"`` chooses
+the interval by the fastest stretch met so far, which keeps the difference to a QR at every step
+below 1e-9 in float64.
 """
 
 from __future__ import annotations

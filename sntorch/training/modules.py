@@ -1,0 +1,152 @@
+"""A sequence model: a recurrent part and a linear readout, trained through time.
+
+The recurrent part is any layer or cell, of torch or of sntorch; the monitors find it under the name
+``recurrent``.  Batches are pairs (x, y) with x (B, T, I), batch first, whatever the layer prefers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from sntorch import checks
+from sntorch.cells import SNT, SNTCell
+from sntorch.dynamics import Dynamics, as_dynamics
+
+__all__ = ["SequenceModel"]
+
+Layer = SNT | nn.RNNBase
+Cell = Dynamics | nn.RNNCellBase
+
+
+class SequenceModel(pl.LightningModule):
+    """Recurrent part plus linear readout, for classification or regression.
+
+    Parameters
+    ----------
+    recurrent
+        An `SNT` layer, ``nn.RNN/GRU/LSTM``, or a cell: `Dynamics` or torch's.  An `SNTCell` is read
+        out by its rates f(u), other cells by their state.
+    output_size
+        Classes, or numbers to predict.
+    kind
+        ``"classification"`` (cross entropy, accuracy) or ``"regression"`` (mean squared error).
+    when
+        ``"last"`` reads the network after the sequence, ``"every"`` at every step.
+    optimizer
+        Makes the optimizer from the parameters; Adam with its defaults if None.
+    scheduler
+        Makes a learning-rate schedule, stepped every epoch, from the optimizer; none if None.
+
+    Raises
+    ------
+    ValueError
+        If the recurrent part is none, or an argument is unknown.
+
+    Examples
+    --------
+    >>> model = SequenceModel(nn.GRU(3, 16, batch_first=True), 10)
+    >>> model(torch.randn(4, 7, 3)).shape
+    torch.Size([4, 10])
+    """
+
+    def __init__(
+        self,
+        recurrent: nn.Module,
+        output_size: int,
+        *,
+        kind: str = "classification",
+        when: str = "last",
+        optimizer: Callable[[Iterable[Tensor]], torch.optim.Optimizer] | None = None,
+        scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(recurrent, Layer | Cell):
+            got = type(recurrent).__name__
+            raise ValueError(f"recurrent: expected a recurrent layer or cell, got {got}")
+        self.recurrent = recurrent
+        self.kind = checks.one_of("kind", kind, ("classification", "regression"))
+        self.when = checks.one_of("when", when, ("last", "every"))
+        self.optimizer, self.scheduler = optimizer, scheduler
+        output_size = checks.count("output_size", output_size)
+        self.readout = nn.Linear(_feature_size(recurrent), output_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the readout (B, C), or (B, T, C) at every step, of sequences x (B, T, I)."""
+        if x.ndim != 3:
+            raise ValueError(f"x: expected (B, T, I), got {tuple(x.shape)}")
+        features = _features(self.recurrent, x)
+        return self.readout(features[:, -1] if self.when == "last" else features)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Return the loss of a batch and log it at every step."""
+        x, y = batch
+        loss = self._loss(self(x), y)
+        self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(x))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Log ``val/loss`` and, for classes, ``val/accuracy``."""
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Log ``test/loss`` and, for classes, ``test/accuracy``."""
+        self._evaluate(batch, "test")
+
+    def configure_optimizers(self) -> Any:
+        """Return what Lightning needs to train."""
+        make = self.optimizer or torch.optim.Adam
+        optimizer = make([p for p in self.parameters() if p.requires_grad])
+        if self.scheduler is None:
+            return optimizer
+        return [optimizer], [{"scheduler": self.scheduler(optimizer), "interval": "epoch"}]
+
+    def _evaluate(self, batch: tuple[Tensor, Tensor], stage: str) -> None:
+        x, y = batch
+        prediction = self(x)
+        shown = {f"{stage}/loss": self._loss(prediction, y)}
+        if self.kind == "classification":
+            shown[f"{stage}/accuracy"] = (prediction.argmax(-1) == y).float().mean()
+        self.log_dict(shown, prog_bar=True, batch_size=len(x), sync_dist=True)
+
+    def _loss(self, prediction: Tensor, y: Tensor) -> Tensor:
+        if self.kind == "regression":
+            return nn.functional.mse_loss(prediction, y)
+        return nn.functional.cross_entropy(prediction.flatten(0, -2), y.flatten())
+
+
+@as_dynamics.register
+def _(obj: SequenceModel, **options: Any) -> Dynamics:
+    return as_dynamics(obj.recurrent, **options)
+
+
+def _feature_size(recurrent: nn.Module) -> int:
+    if isinstance(recurrent, nn.RNNBase):
+        width = recurrent.proj_size or recurrent.hidden_size
+        return width * (2 if recurrent.bidirectional else 1)
+    if isinstance(recurrent, nn.RNNCellBase | SNT):
+        return int(recurrent.hidden_size)
+    if isinstance(recurrent, Dynamics) and recurrent.size > 0:
+        return recurrent.size
+    raise ValueError(f"recurrent: expected a part of known size, got {type(recurrent).__name__}")
+
+
+def _features(recurrent: nn.Module, x: Tensor) -> Tensor:
+    """Return what the readout sees, (B, T, H)."""
+    if not isinstance(recurrent, Layer):
+        return _loop(recurrent, x)
+    output = recurrent(x if recurrent.batch_first else x.transpose(0, 1))[0]
+    return output if recurrent.batch_first else output.transpose(0, 1)
+
+
+def _loop(cell: nn.Module, x: Tensor) -> Tensor:
+    hx, features = None, []
+    for step in x.unbind(1):
+        hx = cell(step, hx)
+        h = hx[0] if isinstance(hx, tuple) else hx
+        features.append(cell.rate(h) if isinstance(cell, SNTCell) else h)
+    return torch.stack(features, 1)

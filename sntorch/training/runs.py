@@ -1,0 +1,125 @@
+"""A run as a whole: taking it up again to the bit, and recording what was seen.
+
+`ExactResume` puts every random stream into the checkpoint.  `RunRecorder` keeps the curves, also
+across an interruption, and hands them out as a `TrainingHistory`.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from sntorch.dynamics import Dynamics
+from sntorch.results import TrainingHistory
+from sntorch.training.callbacks import Monitor
+
+__all__ = ["ExactResume", "RunRecorder"]
+
+
+class ExactResume(pl.Callback):
+    """Saves the random streams with every checkpoint and restores them when a run is taken up.
+
+    A run that is interrupted, even killed, and taken up from a checkpoint at the end of an epoch
+    then ends on the same bits as one that was not, provided the order of the data depends on the
+    epoch alone (`EpochSampler`).  Loggers are flushed at each checkpoint, so that their curves
+    reach at least as far as it does.
+    """
+
+    key = "sntorch.random"
+
+    def __init__(self) -> None:
+        self.saved: dict[str, Any] | None = None
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the random streams: torch, CUDA, numpy, python, and those of the cells."""
+        name, keys, *rest = np.random.get_state()  # noqa: NPY002 - the user's stream, not ours
+        checkpoint[self.key] = {
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all(),
+            "numpy": [name, torch.as_tensor(np.asarray(keys, dtype=np.int64)), *rest],
+            "python": random.getstate(),
+            "cells": {key: g.get_state() for key, g in _generators(pl_module).items()},
+        }
+        for logger in trainer.loggers:
+            logger.save()
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the streams until training starts: what comes before may draw from them."""
+        self.saved = checkpoint.get(self.key)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the streams back."""
+        if self.saved is None:
+            return
+        saved, self.saved = self.saved, None
+        torch.set_rng_state(saved["torch"].cpu())
+        if len(saved["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([state.cpu() for state in saved["cuda"]])
+        name, keys, *rest = saved["numpy"]
+        np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), *rest))  # noqa: NPY002
+        version, inner, gauss = saved["python"]
+        random.setstate((version, tuple(inner), gauss))
+        for key, generator in _generators(pl_module).items():
+            if key in saved["cells"]:
+                generator.set_state(saved["cells"][key].cpu())
+
+
+class RunRecorder(pl.Callback):
+    """Keeps losses, accuracies and the scalars of all monitors, epoch by epoch."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, dict[str, float]] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows seen so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the rows of an interrupted run."""
+        self.rows = dict(state_dict["rows"])
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take a row."""
+        if trainer.sanity_checking and trainer.global_step == 0:
+            self.rows[0] = _monitored(trainer)
+        elif trainer.state.fn == "fit" and not trainer.sanity_checking:
+            measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            self.rows[trainer.current_epoch + 1] = measured
+
+    def history(self, trainer: pl.Trainer, title: str) -> TrainingHistory:
+        """Return the curves and the first and last records of the monitors."""
+        epochs = sorted(self.rows)
+        names = sorted({name for row in self.rows.values() for name in row})
+        monitors = _monitors(trainer)
+        return TrainingHistory(
+            title=title,
+            epoch=torch.tensor(epochs, dtype=torch.int64),
+            curves={
+                name: torch.tensor([self.rows[e].get(name, math.nan) for e in epochs])
+                for name in names
+            },
+            before={key: r for monitor in monitors for key, r in monitor.before.items()},
+            after={key: r for monitor in monitors for key, r in monitor.after.items()},
+        )
+
+
+def _monitors(trainer: pl.Trainer) -> list[Monitor]:
+    return [c for c in getattr(trainer, "callbacks", []) if isinstance(c, Monitor)]
+
+
+def _monitored(trainer: pl.Trainer) -> dict[str, float]:
+    return {key: value for m in _monitors(trainer) for key, value in m.scalars.items()}
+
+
+def _generators(pl_module: pl.LightningModule) -> dict[str, torch.Generator]:
+    parts = {name: part for name, part in pl_module.named_modules() if isinstance(part, Dynamics)}
+    return {name: f.generator for name, f in parts.items() if f.generator is not None}

@@ -1,0 +1,368 @@
+"""The SNT cell and layer against the written-out formula and torch's own RNN."""
+
+import math
+
+import pytest
+import torch
+from references import per_neuron, random_coupling, random_generator, snt_cell, snt_step
+from torch import nn
+from torch.testing import assert_close
+
+import sntorch as snt
+
+PHI = {"tanh": torch.tanh, "erf": torch.erf}
+TRAINABLE = ("coupling", "input_weight", "gain", "threshold")
+J = random_coupling()
+
+
+def randn(*shape, dtype=torch.float64):
+    return torch.randn(*shape, dtype=dtype)
+
+
+def twins(dtype):
+    """Return nn.RNN, nn.RNNCell and the SNTCell that is the same network in other variables."""
+    rnn = nn.RNN(3, 4).to(dtype)
+    cell = nn.RNNCell(3, 4).to(dtype)
+    theta = torch.linspace(-0.5, 0.5, 4, dtype=dtype)
+    weights = {name[:-3]: p for name, p in rnn.state_dict().items()}  # less their "_l0"
+    weights["bias_ih"].copy_(-theta)
+    weights["bias_hh"].zero_()
+    cell.load_state_dict(weights)
+    same = snt.SNTCell(weights["weight_hh"], threshold=theta, input_size=3)
+    same.load_state_dict({"input_weight": weights["weight_ih"]}, strict=False)
+    return rnn, cell, same
+
+
+# The formula
+
+
+@pytest.mark.parametrize("transfer", PHI)
+@pytest.mark.parametrize("driven", [False, True])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"gain": 1.7, "leak": 0.3, "threshold": -0.4},
+        {"gain": (0.5, 2.0), "leak": (0.0, 0.9), "threshold": (-1.0, 1.0)},
+        {"gain": -0.5, "leak": (0.0, 0.9)},
+    ],
+    ids=["plain", "numbers", "neurons", "mixed"],
+)
+def test_map_is_the_formula(transfer, driven, settings, dtype, tolerance):
+    cell = snt_cell(dtype, transfer=transfer, input_size=3 if driven else 0, **settings)
+    u, x = randn(5, 4, dtype=dtype), randn(5, 3, dtype=dtype) if driven else None
+    F = cell.map(u, x)
+    names = {name: getattr(cell, name) for name in ("gain", "leak", "threshold")}
+    for row in range(5):
+        drive = None if x is None else x[row]
+        by_hand = snt_step(
+            u[row], drive, cell.coupling, cell.input_weight, phi=PHI[transfer], **names
+        )
+        assert_close(F[row], by_hand, **tolerance)
+
+
+def test_coupling_runs_from_column_to_row():
+    J = torch.zeros(3, 3)
+    J[2, 0] = 1.0
+    assert_close(
+        snt.SNTCell(J).map(torch.tensor([0.5, 0.0, 0.0])), torch.tensor([0, 0, math.tanh(0.5)])
+    )
+
+
+def test_rate():
+    cell, u = snt_cell(torch.float64, gain=(0.5, 1.5), transfer="erf"), randn(3, 4)
+    assert_close(cell.rate(u), torch.erf(per_neuron(0.5, 1.5) * u))
+
+
+def test_noise_is_added_per_neuron():
+    sigma = per_neuron(0.0, 0.6)
+    cell = snt.SNTCell(J, noise=sigma, leak=0.3)
+    u = randn(4).expand(20000, 4)
+    kicks = cell(None, u) - cell.map(u)
+    assert torch.equal(kicks[:, 0], torch.zeros(20000, dtype=torch.float64))
+    kicks, sigma = kicks[:, 1:], sigma[1:]
+    assert (kicks.mean(0).abs() < 4 * sigma / math.sqrt(20000)).all()
+    assert ((kicks.std(0) / sigma - 1).abs() < 4 / math.sqrt(40000)).all()
+    correlation = kicks.T.corrcoef() - torch.eye(3, dtype=torch.float64)
+    assert correlation.abs().max() < 4 / math.sqrt(20000)
+
+
+# The same network as torch's
+
+
+def test_cell_is_torchs_in_other_variables(dtype, tolerance):
+    _, torchs, cell = twins(dtype)
+    u, x = randn(7, 4, dtype=dtype), randn(7, 3, dtype=dtype)
+    assert_close(torch.tanh(cell(x, u)), torchs(x, torch.tanh(u)), **tolerance)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("rows", [(), (2,)], ids=["single", "batch"])
+@pytest.mark.parametrize("start", [False, True], ids=["zeros", "h0"])
+def test_layer_is_torchs_in_other_variables(batch_first, rows, start, dtype, tolerance):
+    rnn, _, cell = twins(dtype)
+    rnn.batch_first = batch_first
+    layer = snt.SNT(cell, batch_first=batch_first, output="rate")
+    x, u = randn(6, *rows, 3, dtype=dtype), randn(*rows, 4, dtype=dtype) if start else None
+    x = x.transpose(0, 1) if batch_first and rows else x
+    expected, h = rnn(x, None if u is None else torch.tanh(u).unsqueeze(0))
+    output, u_T = layer(x) if u is None else layer(x, u)
+    assert_close(output, expected, **tolerance)
+    assert_close(torch.tanh(u_T), h[0], **tolerance)
+
+
+def test_gradients_are_torchs(dtype, tolerance):
+    rnn, _, cell = twins(dtype)
+    x, weight = randn(6, 2, 3, dtype=dtype), randn(6, 2, 4, dtype=dtype)
+    ours = (snt.SNT(cell, output="rate")(x)[0] * weight).sum()
+    theirs = (rnn(x)[0] * weight).sum()
+    found = torch.autograd.grad(ours, list(cell.parameters()))
+    W, J, *_ = torch.autograd.grad(theirs, list(rnn.parameters()))
+    assert [name for name, _ in cell.named_parameters()] == ["coupling", "input_weight"]
+    assert_close(found, (J, W), **tolerance)
+
+
+# The layer
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_layer_shapes(batch_first):
+    cell = snt_cell(torch.float64, input_size=3, leak=0.5)
+    layer, x = snt.SNT(cell, batch_first=batch_first), randn(6, 2, 3)
+    output, h = layer(x.transpose(0, 1) if batch_first else x)
+    output = output.transpose(0, 1) if batch_first else output
+    assert (output.shape, h.shape) == ((6, 2, 4), (2, 4))
+    assert torch.equal(output[-1], h)
+    assert_close(output, snt.rollout(cell, torch.zeros(2, 4, dtype=torch.float64), 6, x=x))
+    assert (layer.input_size, layer.hidden_size, cell.hidden_size) == (3, 4, 4)
+
+
+def test_layer_without_a_batch():
+    layer = snt.SNT(snt_cell(torch.float64, input_size=3), batch_first=True)
+    x, u = randn(6, 3), randn(4)
+    output, h = layer(x, u)
+    assert (output.shape, h.shape) == ((6, 4), (4,))
+    assert torch.equal(output[-1], h)
+    assert_close(output, layer(x.unsqueeze(0), u.unsqueeze(0))[0][0])
+
+
+def test_layer_continues_from_its_last_state():
+    layer, x = snt.SNT(snt_cell(torch.float64, input_size=3, leak=0.5)), randn(7, 2, 3)
+    output, h = layer(x)
+    first, middle = layer(x[:3])
+    second, last = layer(x[3:], middle)
+    assert_close(torch.cat([first, second]), output)
+    assert_close(last, h)
+
+
+def test_layer_output_is_state_or_rate():
+    cell, x = snt_cell(torch.float64, input_size=3, gain=0.6), randn(5, 3)
+    states, h = snt.SNT(cell)(x)
+    rates, same = snt.SNT(cell, output="rate")(x)
+    assert_close(rates, torch.tanh(0.6 * states))
+    assert torch.equal(h, same)
+
+
+def test_layer_draws_its_noise_from_the_cell():
+    cell, x = snt_cell(torch.float64, input_size=3, noise=0.4), randn(5, 2, 3)
+    cell.generator, before = random_generator(9), torch.get_rng_state()
+    output, _ = snt.SNT(cell)(x)
+    u = torch.zeros(2, 4, dtype=torch.float64)
+    assert_close(output, snt.rollout(cell, u, 5, x=x, generator=random_generator(9)))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_backpropagation_through_time_is_that_of_the_loop():
+    cell = snt_cell(torch.float64, gain=(0.5, 1.5), leak=0.4, threshold=(0.1, 0.3), input_size=3,
+                    trainable=TRAINABLE)  # fmt: skip
+    x, u = randn(5, 3).requires_grad_(), randn(4).requires_grad_()
+    weight, leaves = randn(5, 4), [x, u, *cell.parameters()]
+    output, _ = snt.SNT(cell)(x, u)
+    orbit = [u]
+    for drive in x:
+        orbit.append(snt_step(orbit[-1], drive, cell.coupling, cell.input_weight,
+                              gain=cell.gain, leak=0.4, threshold=cell.threshold))  # fmt: skip
+    expected = torch.autograd.grad((torch.stack(orbit[1:]) * weight).sum(), leaves)
+    assert_close(torch.autograd.grad((output * weight).sum(), leaves), expected)
+
+
+@pytest.mark.parametrize(
+    ("input", "h0", "message"),
+    [
+        (torch.zeros(3), None, r"input: expected \(T, 3\) or \(T, B, 3\), got \(3,\)"),
+        (torch.zeros(5, 2), None, r"input: expected .* got \(5, 2\)"),
+        (torch.zeros(5, 2, 2, 3), None, "input: expected"),
+        (torch.zeros(5, 2, 3), torch.zeros(4), r"h0: expected batch \(2,\), got \(\)"),
+        (torch.zeros(5, 2, 3), torch.zeros(1, 2, 4), r"h0: expected batch \(2,\), got \(1, 2\)"),
+        (torch.zeros(5, 3), torch.zeros(5), "u: expected 4 on the last axis"),
+        (torch.full((5, 3), torch.nan), None, "x: expected finite numbers"),
+    ],
+)
+def test_layer_names_what_is_wrong(input, h0, message):
+    layer = snt.SNT(snt_cell(torch.float32, input_size=3))
+    with pytest.raises(ValueError, match=message):
+        layer(input, h0)
+
+
+def test_layer_is_built_from_a_cell():
+    with pytest.raises(ValueError, match="cell: expected an SNTCell, got RNNCell"):
+        snt.SNT(nn.RNNCell(2, 2))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="output: expected one of state, rate, got 'spikes'"):
+        snt.SNT(snt_cell(torch.float64), output="spikes")
+
+
+# Parameters, buffers and setters
+
+
+@pytest.mark.parametrize("trainable", [(), ("coupling",), ("gain", "threshold"), TRAINABLE])
+def test_trainable_quantities_are_parameters(trainable):
+    cell = snt_cell(torch.float64, gain=(0.5, 1.0), input_size=2, trainable=trainable)
+    assert {name for name, _ in cell.named_parameters()} == set(trainable)
+    rest = {"coupling", "input_weight", "gain", "leak", "threshold", "noise"} - set(trainable)
+    assert {name for name, _ in cell.named_buffers()} == rest
+    assert all(p.requires_grad for p in cell.parameters())
+    assert not any(b.requires_grad for b in cell.buffers())
+
+
+def test_input_weight_exists_only_with_an_input():
+    assert snt_cell(torch.float64).input_weight is None
+    assert set(snt_cell(torch.float64).state_dict()) == {
+        "coupling",
+        "gain",
+        "leak",
+        "threshold",
+        "noise",
+    }
+    W = snt.SNTCell(torch.zeros(300, 300), input_size=50).input_weight
+    assert W is not None
+    assert abs(float(W.detach().square().mean()) * 50 - 1) < 4 * math.sqrt(2 / 15000)
+
+
+def test_coupling_is_copied():
+    given = random_coupling().requires_grad_()
+    cell = snt.SNTCell(given)
+    with torch.no_grad():
+        given.zero_()
+    assert torch.equal(cell.coupling, random_coupling())
+    assert cell.coupling.is_leaf
+    assert cell.coupling.data_ptr() != given.data_ptr()
+
+
+@pytest.mark.parametrize("trainable", [(), ("coupling", "gain", "threshold")])
+@pytest.mark.parametrize("name", ["gain", "leak", "threshold", "noise"])
+def test_setters_keep_what_a_quantity_is(name, trainable, dtype, device):
+    cell = snt_cell(dtype, trainable=trainable).to(device)
+    before = getattr(cell, name)
+    setattr(cell, name, 0.25)
+    after = getattr(cell, name)
+    assert after is before
+    assert (float(after.detach()), after.dtype, after.device) == (0.25, dtype, before.device)
+    setattr(cell, name, torch.tensor(0.5, dtype=torch.float32))
+    assert torch.equal(after, torch.full_like(after, 0.5))
+    assert getattr(cell, name).dtype == dtype
+    assert {n for n, _ in cell.named_parameters()} == set(trainable)
+
+
+@pytest.mark.parametrize("name", ["gain", "leak", "threshold", "noise"])
+def test_setters_change_the_dynamics(name):
+    cell, u = snt_cell(torch.float64), randn(4)
+    setattr(cell, name, torch.linspace(0.1, 0.4, 4))
+    same = snt_cell(torch.float64, **{name: torch.linspace(0.1, 0.4, 4)})
+    cell.generator, same.generator = random_generator(), random_generator()
+    assert_close(cell(None, u), same(None, u))
+    assert_close(cell.jacobian(u), same.jacobian(u))
+    setattr(cell, name, 0.2)
+    assert torch.equal(getattr(cell, name), torch.full((4,), 0.2, dtype=torch.float64))
+
+
+BAD_QUANTITIES = [
+    ("leak", 1.0, r"leak: expected numbers in \[0.0, 1.0\), got 1.0"),
+    ("leak", -0.1, r"leak: expected numbers in \[0.0, 1.0\)"),
+    ("noise", -0.5, r"noise: expected numbers in \[0.0, inf\), got -0.5"),
+    ("noise", torch.tensor([0.0, 0.1, -0.2, 0.0]), "noise: expected numbers in"),
+    ("noise", math.inf, "noise: expected finite"),
+    ("gain", math.nan, "gain: expected finite"),
+    ("gain", "high", "gain: expected a number or a tensor, got 'high'"),
+    ("gain", None, "gain: expected a number or a tensor, got None"),
+    ("threshold", torch.ones(3), r"threshold: expected a number or \(4,\), got \(3,\)"),
+    ("threshold", torch.ones(1, 4), "threshold: expected a number or"),
+    (
+        "threshold",
+        torch.tensor([0.0, torch.inf, 0.0, 0.0]),
+        r"threshold: expected finite.* at \(1,\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), BAD_QUANTITIES)
+def test_quantities_keep_their_domain(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        snt_cell(torch.float64, **{name: value})
+    cell = snt_cell(torch.float64)
+    before = getattr(cell, name).clone()
+    with pytest.raises(ValueError, match=message):
+        setattr(cell, name, value)
+    assert torch.equal(getattr(cell, name), before)
+
+
+def test_a_trainable_number_stays_a_number():
+    cell = snt_cell(torch.float64, trainable=("gain",))
+    with pytest.raises(ValueError, match=r"gain: expected a number, its shape, got \(4,\)"):
+        cell.gain = torch.ones(4)
+
+
+@pytest.mark.parametrize(
+    ("J", "settings", "message"),
+    [
+        (torch.ones(2, 3), {}, r"J: expected a square matrix \(N, N\), got \(2, 3\)"),
+        (torch.ones(2, 2, 2), {}, "J: expected a square matrix"),
+        (torch.ones(3), {}, "J: expected a square matrix"),
+        (torch.ones(0, 0), {}, "J: expected none of them empty"),
+        ([[1.0]], {}, "J: expected a torch.Tensor, got list"),
+        (torch.ones(2, 2, dtype=torch.int64), {}, "J: expected a floating dtype, got torch.int64"),
+        (torch.tensor([[0.0, 1.0], [torch.nan, 0.0]]), {}, r"J: expected finite.* nan at \(1, 0\)"),
+        (torch.eye(2).to_sparse(), {}, "J: expected a dense tensor"),
+        (torch.eye(2), {"transfer": "softmax"}, "transfer: expected one of"),
+        (torch.eye(2), {"input_size": -1}, "input_size: expected a whole number"),
+        (torch.eye(2), {"input_size": 1.5}, "input_size: expected a whole number"),
+        (torch.eye(2), {"trainable": ("leak",)}, "trainable: expected one of .* got 'leak'"),
+        (torch.eye(2), {"trainable": "gain"}, "trainable: expected a sequence of names"),
+    ],
+)
+def test_cell_names_what_is_wrong(J, settings, message):
+    with pytest.raises(ValueError, match=message):
+        snt.SNTCell(J, **settings)
+
+
+@pytest.mark.parametrize("verb", ["map", "jvp", "vjp", "jacobian"])
+def test_every_door_of_the_cell_checks_state_and_drive(verb):
+    cell, alone = snt_cell(torch.float64, input_size=3), snt_cell(torch.float64)
+    frame = () if verb in ("map", "jacobian") else (randn(4, 2),)
+    for f, u, x, message in [
+        (cell, randn(5), None, r"u: expected 4 on the last axis, got \(5,\)"),
+        (cell, randn(4).float(), None, "u: expected torch.float64, the dtype of the parameters"),
+        (
+            cell,
+            randn(4).to("meta"),
+            None,
+            "u: expected cpu, the device of the parameters, got meta",
+        ),
+        (cell, randn(4), randn(2), r"x: expected 3 on the last axis, got \(2,\)"),
+        (cell, randn(4), randn(()), "x: expected 3 on the last axis"),
+        (
+            alone,
+            randn(4),
+            randn(3),
+            "x: expected None, since the cell has input_size 0; got a drive",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            getattr(f, verb)(u, *frame, x)
+
+
+def test_repr_says_what_the_cell_is():
+    cell = snt_cell(torch.float64, gain=(0.5, 1.5), leak=0.25, input_size=3, trainable=TRAINABLE)
+    text = repr(snt.SNT(cell))
+    for part in ("size=4", "input_size=3", "transfer=tanh", "gain=(4,)", "leak=0.25",
+                 "threshold=0,", "batch_first=False, output='state'"):  # fmt: skip
+        assert part in text

@@ -1,0 +1,122 @@
+"""Every check returns what it was given, or names the argument and what was expected."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sntorch import checks
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(value=st.integers(-5, 5), low=st.integers(-5, 5), room=st.none() | st.integers(0, 5))
+def test_count(value, low, room):
+    high = None if room is None else low + room
+    if value >= low and (high is None or value <= high):
+        assert checks.count("k", value, low, high) == value
+    else:
+        with pytest.raises(ValueError, match=r"^k: expected a whole number"):
+            checks.count("k", value, low, high)
+
+
+@pytest.mark.parametrize(
+    ("value", "high", "message"),
+    [
+        (0, None, "k: expected a whole number with k >= 1, got 0"),
+        (80, 64, "k: expected a whole number with 1 <= k <= 64, got 80"),
+        (True, None, "got True"),
+        (2.0, None, "got 2.0"),
+        ("3", None, "got '3'"),
+        (None, None, "got None"),
+    ],
+)
+def test_count_says_what_it_expected(value, high, message):
+    with pytest.raises(ValueError, match=message):
+        checks.count("k", value, high=high)
+
+
+@given(value=numbers, low=numbers, high=numbers)
+def test_number(value, low, high):
+    if low <= value <= high:
+        assert checks.number("g", value, low, high) == value
+    else:
+        with pytest.raises(ValueError, match=r"^g: expected a finite number"):
+            checks.number("g", value, low, high)
+
+
+@pytest.mark.parametrize("value", [1, 1.0, np.float64(1)])
+def test_number_returns_a_float(value):
+    assert type(checks.number("g", value, low=1, high=1)) in (float, np.float64)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, "1", None, torch.ones(1)])
+def test_number_refuses(value):
+    with pytest.raises(ValueError, match=r"g: expected a finite number in \[-inf, inf\], got"):
+        checks.number("g", value)
+
+
+def test_one_of():
+    assert checks.one_of("mode", "a", ("a", "b")) == "a"
+    for bad in ("c", "", 1, None):
+        with pytest.raises(ValueError, match=f"mode: expected one of a, b, got {bad!r}"):
+            checks.one_of("mode", bad, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("value", "ndim", "message"),
+    [
+        ([1.0], 0, "u: expected a torch.Tensor, got list"),
+        (np.ones(2), 0, "u: expected a torch.Tensor, got ndarray"),
+        (torch.ones(2, dtype=torch.int64), 0, "u: expected a floating dtype, got torch.int64"),
+        (
+            torch.ones(2, dtype=torch.complex64),
+            0,
+            "u: expected a floating dtype, got torch.complex64",
+        ),
+        (torch.ones(2), 2, r"u: expected at least 2 axes, none of them empty, got \(2,\)"),
+        (torch.ones(2, 0), 0, r"u: expected none of them empty, got \(2, 0\)"),
+    ],
+)
+def test_floating_refuses(value, ndim, message):
+    with pytest.raises(ValueError, match=message):
+        checks.floating("u", value, ndim)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_floating_returns_its_tensor(kind):
+    value = torch.ones(2, 3, dtype=kind)
+    assert checks.floating("u", value, 2) is value
+
+
+@given(place=st.tuples(st.integers(0, 2), st.integers(0, 3)), bad=st.sampled_from(["nan", "inf"]))
+def test_finite_gives_the_place(place, bad):
+    value = torch.zeros(3, 4)
+    assert checks.finite("u", value) is value
+    value[place] = float(bad)
+    with pytest.raises(
+        ValueError, match=rf"u: expected finite numbers, got {bad} at \({place[0]}, {place[1]}\)"
+    ):
+        checks.finite("u", value)
+
+
+def test_same_kind():
+    value, like = torch.ones(2), torch.ones(5)
+    assert checks.same_kind("V", value, like, "the state") is value
+    with pytest.raises(ValueError, match=r"V: expected torch.float64, the dtype of the state, got"):
+        checks.same_kind("V", value, like.double(), "the state")
+    with pytest.raises(ValueError, match="V: expected meta, the device of the state, got cpu"):
+        checks.same_kind("V", value, like.to("meta"), "the state")
+
+
+def test_generator():
+    g, cpu = torch.Generator(), torch.device("cpu")
+    assert checks.generator(None, cpu) is None
+    assert checks.generator(g, cpu) is g
+    with pytest.raises(ValueError, match=r"generator: expected a torch.Generator, got int"):
+        checks.generator(0, cpu)
+    with pytest.raises(ValueError, match="generator: expected one on cuda, got cpu"):
+        checks.generator(g, torch.device("cuda"))

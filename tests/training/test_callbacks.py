@@ -1,0 +1,318 @@
+import math
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+from scenes import IN, STEPS, H, TinyTask, monitors, snt_model, torch_model, trainer, weights
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+import sntorch as snt
+from sntorch.training import FluxMonitor, LyapunovMonitor, SequenceModel, SpectrumMonitor
+from sntorch.training.probes import Listener, recurrent_part
+
+
+def events(folder):
+    """Return everything TensorBoard would read."""
+    keep = {"scalars": 0, "images": 0, "histograms": 0, "tensors": 0}
+    reader = EventAccumulator(str(folder), size_guidance=keep)
+    return reader.Reload()
+
+
+# The law: watching does not change training
+
+
+@pytest.mark.parametrize("kind", ["snt", "GRU", "LSTM"])
+def test_watching_changes_no_bit_of_training(kind, tmp_path):
+    ends = []
+    for callbacks in ([], monitors(figures=1)):
+        model = snt_model() if kind == "snt" else torch_model(kind)
+        logger = TensorBoardLogger(tmp_path) if callbacks else False
+        trainer(3, callbacks, logger).fit(model, TinyTask())
+        ends.append(weights(model))
+    assert torch.equal(*ends)
+
+
+def test_looking_leaves_modes_and_random_streams_alone():
+    model = snt_model().train()
+    listener = Listener(model.recurrent, 4)
+    model(torch.randn(5, STEPS, IN))
+    listener.close()
+    state = torch.get_rng_state()
+    for monitor in monitors():
+        monitor.look(listener.probe())
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(part.training for part in model.modules())
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+# The same numbers everywhere
+
+
+def direct_exponents(model):
+    """Return what the Lyapunov monitor must find on the first validation batch."""
+    x = TinyTask().data.tensors[0][:16].transpose(0, 1)
+    transient = STEPS // 4
+    spectrum = snt.analysis.lyapunov_spectrum(
+        model, torch.zeros(16, H), STEPS - transient, k=3, transient=transient, x=x
+    )
+    return spectrum.scalars()
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate", "test"])
+@pytest.mark.parametrize("kind", ["snt", "RNN", "GRU"])
+def test_same_numbers_in_fit_validate_test_and_plain_evaluation(kind, stage):
+    monitor = LyapunovMonitor(k=3)
+    model = snt_model(noise=0.0) if kind == "snt" else torch_model(kind)
+    runner = trainer(1, [monitor])
+    getattr(runner, stage)(model, TinyTask())
+    prefix = "test/lyapunov" if stage == "test" else "lyapunov"
+    for name, value in direct_exponents(model).items():
+        seen = monitor.scalars[f"{prefix}/{name}"]
+        assert seen == pytest.approx(value, abs=1e-6, nan_ok=True)
+        assert float(runner.callback_metrics[f"{prefix}/{name}"]) == pytest.approx(
+            value, abs=1e-6, nan_ok=True
+        )
+
+
+def test_spectrum_is_that_of_the_visited_states():
+    model, monitor = snt_model(noise=0.0), SpectrumMonitor(states=2, rows=2)
+    trainer(1, [monitor]).validate(model, TinyTask(), verbose=False)
+    x = TinyTask().data.tensors[0].transpose(0, 1)
+    orbit = snt.rollout(model, torch.zeros(2, H), STEPS, x=x[:, :2])
+    states = [(0, STEPS // 4), (1, STEPS - 1)]
+    radii = []
+    for row, t in states:
+        jacobian = snt.as_dynamics(model).jacobian(orbit[t - 1, row], x[t, row])
+        radii.append(torch.linalg.eigvals(jacobian).abs().max())
+    expected = float(torch.stack(radii).mean())
+    assert monitor.scalars["spectrum/radius"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_flux_of_a_noisy_network_and_of_a_silent_one():
+    noisy, silent = FluxMonitor(), FluxMonitor()
+    trainer(1, [noisy]).validate(snt_model(noise=0.1), TinyTask(), verbose=False)
+    trainer(1, [silent]).validate(torch_model("GRU"), TinyTask(), verbose=False)
+    assert noisy.scalars["flux/entropy_production"] > 0
+    assert math.isnan(noisy.scalars["flux/contraction_rate"])
+    assert math.isnan(silent.scalars["flux/entropy_production"])
+    assert silent.scalars["flux/contraction_rate"] > 0
+    assert noisy.scalars["flux/noise"] == pytest.approx(0.1)
+
+
+# When
+
+
+def test_value_before_training_and_every_second_epoch_and_the_last(tmp_path):
+    model = snt_model()
+    start = direct_exponents_noisy(model)
+    monitor = LyapunovMonitor(k=3, every_n_epochs=2)
+    logger = TensorBoardLogger(tmp_path, name="", version="")
+    trainer(5, [monitor], logger).fit(model, TinyTask())
+    logger.finalize("success")
+    seen = events(tmp_path).Scalars("lyapunov/max")
+    # three batches an epoch; before training, after epochs 2, 4 and 5
+    assert [event.step for event in seen] == [0, 5, 11, 14]
+    assert seen[0].value == pytest.approx(start, abs=0.3)
+
+
+def direct_exponents_noisy(model):
+    return direct_exponents(model)["max"]
+
+
+def test_without_validation_the_first_training_batch_is_used():
+    monitor = LyapunovMonitor(k=2)
+    trainer(2, [monitor]).fit(snt_model(), TinyTask(validation=False))
+    assert math.isfinite(monitor.scalars["lyapunov/max"])
+
+
+def test_a_resumed_monitor_keeps_its_first_look():
+    monitor = LyapunovMonitor(k=2)
+    trainer(1, [monitor]).fit(snt_model(), TinyTask())
+    again = LyapunovMonitor(k=2)
+    again.load_state_dict(monitor.state_dict())
+    before = again.before["lyapunov"]
+    assert torch.equal(before.exponents, monitor.before["lyapunov"].exponents)
+    assert before.scalars() == pytest.approx(monitor.before["lyapunov"].scalars(), nan_ok=True)
+    assert not torch.equal(before.exponents, monitor.after["lyapunov"].exponents)
+
+
+# On which states
+
+
+class Foreign(pl.LightningModule):
+    """A user's own module: its recurrent part has another name and is called step by step."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.encoder = nn.ModuleDict({"cell": cell})
+        self.readout = nn.Linear(cell.hidden_size, 2)
+
+    def forward(self, x):
+        hx = None
+        for step in x.unbind(1):
+            hx = self.encoder["cell"](step, hx)
+        return self.readout(hx[0] if isinstance(hx, tuple) else hx)
+
+    def training_step(self, batch, batch_idx):
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    validation_step = training_step
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("kind", ["RNNCell", "GRUCell", "LSTMCell"])
+def test_cells_called_step_by_step_in_a_users_module(kind):
+    monitor = LyapunovMonitor(k=3)
+    model = Foreign(getattr(nn, kind)(IN, H))
+    trainer(1, [monitor]).fit(model, TinyTask())
+    assert monitor.scalars == pytest.approx(
+        {f"lyapunov/{k}": v for k, v in direct_cell(model).items()}, abs=1e-5, nan_ok=True
+    )
+
+
+def direct_cell(model):
+    f = snt.as_dynamics(model.encoder["cell"])
+    x = TinyTask().data.tensors[0][:16].transpose(0, 1)
+    transient = STEPS // 4
+    u = torch.zeros(16, f.size)
+    return snt.analysis.lyapunov_spectrum(
+        f, u, STEPS - transient, k=3, transient=transient, x=x
+    ).scalars()
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_a_layer_is_heard_with_its_own_start(kind, batch_first):
+    layer = getattr(nn, kind)(IN, H, num_layers=2, batch_first=batch_first)
+    x = torch.randn(STEPS, 5, IN)
+    h = torch.randn(2, 5, H)
+    hx = (h, torch.randn(2, 5, H)) if kind == "LSTM" else h
+    listener = Listener(layer, rows=3)
+    output, _ = layer(x.transpose(0, 1) if batch_first else x, hx)
+    listener.close()
+    probe = listener.probe()
+    assert torch.equal(probe.x, x[:, :3])
+    orbit = snt.rollout(probe.f, probe.u, STEPS, x=probe.x)
+    last = output[:, -1] if batch_first else output[-1]
+    torch.testing.assert_close(orbit[-1, :, H : 2 * H], last[:3])
+
+
+def test_nothing_is_heard_after_closing():
+    layer = nn.GRU(IN, H)
+    listener = Listener(layer, 2)
+    listener.close()
+    layer(torch.randn(4, 3, IN))
+    with pytest.raises(ValueError, match="part: expected the model to call"):
+        listener.probe()
+
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.GRU(2, 2), nn.LSTM(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "message"),
+    [
+        (nn.Linear(2, 2), None, "part: expected a model with one recurrent part, got none"),
+        (Two(), None, "got first, second; name it"),
+        (Two(), "third", "part: expected a submodule of the model, got 'third'"),
+        (nn.Sequential(nn.Linear(2, 2)), "0", "part: expected a recurrent layer .* got Linear"),
+    ],
+)
+def test_a_model_whose_part_is_unclear_is_refused(model, name, message):
+    with pytest.raises(ValueError, match=message):
+        recurrent_part(model, name)
+
+
+def test_a_named_part_is_found():
+    assert recurrent_part(Two(), "second")[1].__class__ is nn.LSTM
+
+
+class Flat(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.readout = nn.Linear(IN, 2)
+
+    def training_step(self, batch, batch_idx):
+        raise AssertionError("training must not start")
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_a_model_without_a_recurrent_part_fails_before_training():
+    with pytest.raises(ValueError, match="part: expected a model with one recurrent part"):
+        trainer(1, [LyapunovMonitor()]).fit(Flat(), TinyTask())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LyapunovMonitor(k=0), "k: expected"),
+        (lambda: LyapunovMonitor(every_n_epochs=0), "every_n_epochs: expected"),
+        (lambda: SpectrumMonitor(states=0), "states: expected"),
+        (lambda: SpectrumMonitor(figures=-1), "figures: expected"),
+        (lambda: FluxMonitor(steps=1), "steps: expected"),
+        (lambda: FluxMonitor(rows=0), "rows: expected"),
+    ],
+)
+def test_wrong_arguments_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# What TensorBoard gets
+
+
+def test_scalars_histograms_figures_and_charts(tmp_path):
+    logger = TensorBoardLogger(tmp_path, name="", version="")
+    trainer(3, monitors(figures=2), logger).fit(snt_model(), TinyTask())
+    logger.finalize("success")
+    tags = events(tmp_path).Tags()
+    wanted = {
+        *(f"lyapunov/{key}" for key in ("max", "max_stderr", "sum", "entropy", "1", "2", "3")),
+        *(f"spectrum/{key}" for key in ("radius", "norm", "disk_radius")),
+        *(f"flux/{key}" for key in ("entropy_production", "irreversibility", "area_norm", "noise")),
+        "flux/entropy_production_per_neuron",
+        "train/loss",
+        "val/accuracy",
+    }
+    assert wanted <= set(tags["scalars"])
+    assert tags["histograms"] == ["spectrum/eigenvalue_modulus"]
+    assert set(tags["images"]) == {"lyapunov/figure", "spectrum/figure", "flux/figure"}
+    assert "custom_scalars__config__" in tags["tensors"]
+    # before training, after epoch 2, and the last
+    assert len(events(tmp_path).Images("flux/figure")) == 3
+
+
+def test_other_loggers_and_none_are_served():
+    rows = []
+
+    class Memory(pl.loggers.logger.DummyLogger):
+        def log_metrics(self, metrics, step=None):
+            rows.append((step, metrics))
+
+    trainer(1, monitors(), Memory()).fit(snt_model(), TinyTask())
+    assert any("lyapunov/max" in metrics for _, metrics in rows)
+
+
+@pytest.mark.slow
+def test_monitors_work_on_rank_zero_of_two_processes(tmp_path):
+    logger = TensorBoardLogger(tmp_path, name="", version="")
+    runner = trainer(2, monitors(), logger, devices=2, strategy="ddp_spawn")
+    runner.fit(snt_model(), TinyTask())
+    logger.finalize("success")
+    steps = [event.step for event in events(tmp_path).Scalars("lyapunov/max")]
+    assert steps == sorted(set(steps))
+    assert len(steps) == 3
+
+
+def test_a_sequence_model_is_watched_by_default_name():
+    model = SequenceModel(nn.GRU(IN, H), 2)
+    assert recurrent_part(model) == ("recurrent", model.recurrent)
