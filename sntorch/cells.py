@@ -142,14 +142,14 @@ class SNTCell(Dynamics):
 
     def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F and DF V = leak V + J (f' * V), one matrix product for all columns and rows."""
-        self.check(u)
+        self.check_frame("V", u, V)
         rate, slope = self.transfer.with_derivative(self.gain * u)
         pushed = _from_left(self.coupling, (self.gain * slope).unsqueeze(-1) * V)
         return self._next(u, rate, x), _column(self.leak) * V + pushed
 
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F and DF^T W = leak W + f' * (J^T W)."""
-        self.check(u)
+        self.check_frame("W", u, W)
         rate, slope = self.transfer.with_derivative(self.gain * u)
         pulled = (self.gain * slope).unsqueeze(-1) * _from_left(self.coupling.T, W)
         return self._next(u, rate, x), _column(self.leak) * W + pulled
@@ -234,6 +234,8 @@ class SNT(nn.Module):
         super().__init__()
         if not isinstance(cell, SNTCell):
             raise ValueError(f"cell: expected an SNTCell, got {type(cell).__name__}")
+        if cell.input_size == 0:
+            raise ValueError("cell: expected input_size >= 1 to read sequences, got 0; use rollout")
         self.cell = cell
         self.batch_first = batch_first
         self.output = checks.one_of("output", output, ("state", "rate"))
@@ -261,6 +263,7 @@ class SNT(nn.Module):
             raise ValueError(
                 f"input: expected (T, {size}) or (T, B, {size}), got {tuple(input.shape)}"
             )
+        checks.finite("input", checks.same_kind("input", input, self.cell.coupling, "the cell"))
         swap = self.batch_first and input.ndim == 3
         x = input.transpose(0, 1) if swap else input
         u = x.new_zeros(*x.shape[1:-1], self.cell.size) if h0 is None else h0

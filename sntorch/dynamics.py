@@ -76,15 +76,17 @@ class Dynamics(nn.Module, abc.ABC):
         def push(v: Tensor) -> Any:
             return torch.func.jvp(lambda s: self.map(s, x), (u,), (v,))
 
-        u, V, x = _frame("V", u, V), _plain(V), _plain(x)
+        u, V, x = _plain(self.check_frame("V", u, V)), _plain(V), _plain(x)
         columns: Any = (None, -1)  # F does not depend on the column
         with torch.inference_mode(False):
-            return torch.vmap(push, in_dims=-1, out_dims=columns)(V)
+            value, pushed = torch.vmap(push, in_dims=-1, out_dims=columns)(V)
+        # Inside vmap, numbers taken from a single state promote to the default of Python's floats.
+        return value, pushed.to(V.dtype)
 
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F(u, x) (..., N) and DF^T W (..., N, k) for W (..., N, k), by reverse mode."""
-        u, W, x = _frame("W", u, W), _plain(W), _plain(x)
-        # Reverse mode records nothing inside inference mode and would return zeros.
+        u, W, x = _plain(self.check_frame("W", u, W)), _plain(W), _plain(x)
+        # Inside inference mode nothing is recorded for a reverse pass.
         with torch.inference_mode(False):
             pullback: Any = torch.func.vjp(lambda s: self.map(s, x), u)
             value, pull = pullback
@@ -122,6 +124,19 @@ class Dynamics(nn.Module, abc.ABC):
             raise ValueError(f"u: expected {self.size} on the last axis, got {tuple(u.shape)}")
         like = next(self._numbers(), None)
         return u if like is None else checks.same_kind("u", u, like, "the parameters")
+
+    def check_frame(self, name: str, u: Tensor, V: Tensor) -> Tensor:
+        """Return `u` if it can be a state and `V` a frame (..., N, k) of vectors at it.
+
+        Raises
+        ------
+        ValueError
+            If not; the frame is called `name`.
+        """
+        self.check(u)
+        if V.ndim != u.ndim + 1 or V.shape[:-1] != u.shape:
+            raise ValueError(f"{name}: expected (*{tuple(u.shape)}, k), got {tuple(V.shape)}")
+        return u
 
     def _numbers(self) -> Iterator[Tensor]:
         yield from (p for p in self.parameters() if p.is_floating_point())
@@ -326,9 +341,10 @@ def rollout(
         u = step(f, u, drive_at(x, t), sigma, generator)
         if (t + 1) % every == 0:
             orbit.append(u)
-    if not bool(torch.isfinite(u).all()):
-        _raise_divergence(torch.stack(orbit), every)
-    return torch.stack(orbit)
+    stored = torch.stack(orbit)
+    _check_bounded(stored, every)
+    _check_bounded(u[None], steps)  # what `every` left out at the end
+    return stored
 
 
 def step(
@@ -433,19 +449,16 @@ def _check_drive(x: Tensor, u: Tensor, steps: int | None) -> None:
         )
 
 
-def _raise_divergence(orbit: Tensor, every: int) -> None:
-    index = (~torch.isfinite(orbit).all(-1)).nonzero()[0].tolist()
+def _check_bounded(orbit: Tensor, every: int) -> None:
+    finite = torch.isfinite(orbit).all(-1)
+    if bool(finite.all()):
+        return
+    index = (~finite).nonzero()[0].tolist()
     moment = f"by step {(index[0] + 1) * every}"
     place = f" in row {tuple(index[1:])}" if index[1:] else ""
     raise ValueError(
         f"u: expected a bounded orbit, got numbers that are not finite {moment}{place}"
     )
-
-
-def _frame(name: str, u: Tensor, V: Tensor) -> Tensor:
-    if V.ndim != u.ndim + 1 or V.shape[:-1] != u.shape:
-        raise ValueError(f"{name}: expected (*{tuple(u.shape)}, k), got {tuple(V.shape)}")
-    return _plain(u)
 
 
 def _plain(value: MaybeTensor) -> MaybeTensor:

@@ -36,12 +36,8 @@ class Result:
 
     def map(self, fn: Callable[[Tensor], Tensor]) -> Self:
         """Return the record with `fn` applied to every tensor, e.g. ``r.map(torch.Tensor.cpu)``."""
-        changes: dict[str, Any] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor):
-                changes[field.name] = fn(value)
-        return dataclasses.replace(self, **changes)
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return type(self)(**_mapped(fields, fn))
 
     def scalars(self) -> dict[str, float]:
         """Return the numbers that a log shows, one per name, averaged over the batch axes."""
@@ -75,9 +71,9 @@ class TrainingHistory(Result):
         return {name: float(values[-1]) for name, values in known.items() if len(values)}
 
 
-def block_lengths(steps: int) -> list[int]:
+def block_lengths(steps: int, shortest: int = 1) -> list[int]:
     """Return the lengths of at most `BLOCKS` nearly equal blocks that add up to `steps`."""
-    blocks = min(BLOCKS, steps)
+    blocks = max(1, min(BLOCKS, steps // shortest))
     short, longer = divmod(steps, blocks)
     return [short + 1] * longer + [short] * (blocks - longer)
 
@@ -107,6 +103,16 @@ def over_rows(value: Tensor, stderr: Tensor, axes: int = 0) -> tuple[Tensor, Ten
     if rows >= _ROWS:
         return value.mean(0), value.std(0) / rows**0.5
     return value.mean(0), stderr.square().sum(0).sqrt() / rows
+
+
+def _mapped(value: Any, fn: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return fn(value)
+    if isinstance(value, Result):
+        return value.map(fn)
+    if isinstance(value, dict):
+        return {key: _mapped(entry, fn) for key, entry in value.items()}
+    return value
 
 
 def _brief(value: object) -> str:

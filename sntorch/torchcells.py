@@ -8,9 +8,9 @@ float64 and every device work the same; fused kernels break forward mode.  With 
 * LSTM: c' = f c + i g, h' = o tanh c'
 
 The state of a stack joins its layers, (h_1, ..., h_L); for an LSTM (h_1, ..., h_L, c_1, ..., c_L).
-Without a drive x counts as zero, biases included.  Dropout between layers is left out, as in
-evaluation mode.  A bidirectional layer is no dynamics (mathematics); an LSTM with projections is
-not covered (convenience).
+Noise acts on all of it.  Without a drive x counts as zero, biases included.  Dropout between layers
+is left out, as in evaluation mode.  A bidirectional layer is no dynamics (mathematics); an LSTM
+with projections is not covered (convenience).
 """
 
 from __future__ import annotations

@@ -66,13 +66,14 @@ def test_a_record_shows_no_scalars_unless_it_says_which():
     assert Record(value=torch.ones(1)).scalars() == {}
 
 
-@given(steps=st.integers(1, 500))
-def test_blocks_cover_the_orbit_evenly(steps):
-    lengths = block_lengths(steps)
+@given(steps=st.integers(1, 500), shortest=st.integers(1, 40))
+def test_blocks_cover_the_orbit_evenly(steps, shortest):
+    lengths = block_lengths(steps, shortest)
     assert sum(lengths) == steps
-    assert len(lengths) == min(steps, BLOCKS)
+    assert len(lengths) == max(1, min(steps // shortest, BLOCKS))
     assert max(lengths) - min(lengths) <= 1
-    assert min(lengths) >= 1
+    assert min(lengths) >= min(shortest, steps)
+    assert block_lengths(steps) == block_lengths(steps, 1)
 
 
 @given(steps=st.integers(2, 90))

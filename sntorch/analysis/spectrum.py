@@ -84,7 +84,7 @@ def jacobian_spectrum(f: object, u: Tensor, x: Tensor | None = None) -> Jacobian
     >>> snt.analysis.jacobian_spectrum(lambda u: u @ M.T, torch.zeros(2)).radius
     tensor(0.5000)
     """
-    f, _ = enter(f, u)
+    f, x = enter(f, u, x=x)
     with observing(f, u):
         return _spectrum(f.jacobian(u, x))
 

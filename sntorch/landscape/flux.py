@@ -229,9 +229,8 @@ def _groups(y: Tensor) -> list[Tensor]:
     rows = y.reshape(len(y), -1, y.shape[-1]).unbind(1)
     if len(rows) >= _FEW_ROWS:
         return list(rows)
-    lengths = block_lengths(len(y) // 2) if len(y) < 40 else block_lengths(len(y))
-    parts = [part for row in rows for part in row.split(lengths)]
-    return [part for part in parts if len(part) > 1]
+    lengths = block_lengths(len(y), shortest=2)
+    return [part for row in rows for part in row.split(lengths)]
 
 
 def _grouped_lag_products(y: Tensor) -> Tensor:

@@ -2,9 +2,9 @@
 
 from sntorch.training.callbacks import FluxMonitor as FluxMonitor
 from sntorch.training.callbacks import LyapunovMonitor as LyapunovMonitor
-from sntorch.training.callbacks import Monitor as Monitor
 from sntorch.training.callbacks import SpectrumMonitor as SpectrumMonitor
 from sntorch.training.modules import SequenceModel as SequenceModel
+from sntorch.training.monitor import Monitor as Monitor
 from sntorch.training.runs import ExactResume as ExactResume
 from sntorch.training.runs import RunRecorder as RunRecorder
 from sntorch.training.tasks import DigitsTask as DigitsTask

@@ -16,7 +16,7 @@ import torch
 
 from sntorch.dynamics import Dynamics
 from sntorch.results import TrainingHistory
-from sntorch.training.callbacks import Monitor
+from sntorch.training.monitor import Monitor
 
 __all__ = ["ExactResume", "RunRecorder"]
 
@@ -74,9 +74,22 @@ class ExactResume(pl.Callback):
 
 
 class RunRecorder(pl.Callback):
-    """Keeps losses, accuracies and the scalars of all monitors, epoch by epoch."""
+    """Keeps losses, accuracies and the scalars of all monitors, epoch by epoch.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    metric
+        A name that validation must log: if the sanity check finds it missing, training does not
+        start.
+
+    Raises
+    ------
+    ValueError
+        In the sanity check, if `metric` is not logged.
+    """
+
+    def __init__(self, metric: str | None = None) -> None:
+        self.metric = metric
         self.rows: dict[int, dict[str, float]] = {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -89,10 +102,13 @@ class RunRecorder(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take a row."""
+        known = trainer.callback_metrics
+        if trainer.sanity_checking and self.metric is not None and self.metric not in known:
+            raise ValueError(f"metric: expected one of {', '.join(known)}, got {self.metric!r}")
         if trainer.sanity_checking and trainer.global_step == 0:
             self.rows[0] = _monitored(trainer)
         elif trainer.state.fn == "fit" and not trainer.sanity_checking:
-            measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            measured = {name: float(value) for name, value in known.items()}
             self.rows[trainer.current_epoch + 1] = measured
 
     def history(self, trainer: pl.Trainer, title: str) -> TrainingHistory:

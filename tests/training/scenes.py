@@ -1,5 +1,7 @@
 """What the tests of training share: a tiny task, tiny models, and a quiet trainer."""
 
+from typing import Any
+
 import pytorch_lightning as pl
 import torch
 from torch import nn
@@ -15,15 +17,14 @@ H, IN, STEPS = 6, 2, 9
 class TinyTask(pl.LightningDataModule):
     """48 sequences in 3 batches; the target is the sign of the sum of what was read."""
 
-    def __init__(self, validation=True):
+    def __init__(self):
         super().__init__()
         x = torch.randn(48, STEPS, IN, generator=torch.Generator())
         self.data = TensorDataset(x, (x.sum((1, 2)) > 0).long())
-        if not validation:
-            self.val_dataloader = None
 
     def train_dataloader(self):
-        sampler = EpochSampler(48, 0, lambda: self.trainer.current_epoch)
+        owner: Any = self.trainer
+        sampler = EpochSampler(48, 0, lambda: owner.current_epoch)
         return DataLoader(self.data, 16, sampler=sampler, generator=torch.Generator())
 
     def val_dataloader(self):
@@ -52,10 +53,10 @@ def monitors(**settings):
     ]
 
 
-def trainer(epochs=2, callbacks=(), logger=False, seed=1, **settings):
+def trainer(epochs=2, callbacks=(), logger: Any = False, seed=1, **settings):
     """Return a trainer whose run is a function of `seed`."""
     torch.manual_seed(seed)
-    options = {
+    options: dict[str, Any] = {
         "accelerator": "cpu",
         "devices": 1,
         "enable_checkpointing": False,

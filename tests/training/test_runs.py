@@ -1,5 +1,6 @@
 import math
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from sntorch.training import ExactResume, RunRecorder
 
 EPOCHS, INTERRUPTED = 4, 2
 
+# A run is taken up in the folder that it left.
+pytestmark = pytest.mark.filterwarnings("ignore:.*exists and is not empty.*:UserWarning")
+
 
 class Interrupt(pl.Callback):
     """Ends a run in the middle of an epoch, after one more step than the checkpoint knows."""
@@ -24,9 +28,8 @@ class Interrupt(pl.Callback):
 
 
 def run(folder, *extra, ckpt=None, seed=1, purge=None):
-    model = snt_model()
-    if model.recurrent.cell.generator is None:
-        model.recurrent.cell.generator = torch.Generator()
+    model: Any = snt_model()
+    model.recurrent.cell.generator = torch.Generator()
     recorder = RunRecorder()
     checkpoint = ModelCheckpoint(
         folder, save_last=True, save_on_train_epoch_end=True, enable_version_counter=False

@@ -1,0 +1,106 @@
+"""An experiment from start to end: fit, test, and the folder in which everything is written.
+
+The folder holds ``checkpoints``, ``report.png`` and ``report.pdf``, ``history.csv`` (one row an
+epoch, epoch 0 before training) and ``result.json`` (the last value of every curve, and the test).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import math
+import pathlib
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from sntorch.plot import report
+from sntorch.results import TrainingHistory
+from sntorch.training.runs import RunRecorder
+
+__all__ = ["conduct", "prepare", "steps_at", "table"]
+
+_TABLE = {
+    "largest Lyapunov exponent (nats/step)": "lyapunov/max",
+    "spectral radius": "spectrum/radius",
+    "entropy production per neuron (nats/step)": "flux/entropy_production_per_neuron",
+    "contraction rate (nats/step)": "flux/contraction_rate",
+}
+
+
+def prepare(seed: int, threads: int) -> None:
+    """Make the process ready for a run that is a function of its seed, and quiet."""
+    torch.set_num_threads(threads)
+    pl.seed_everything(seed, workers=True, verbose=False)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # Lightning's own words about its dependencies, about data that fit in memory, and about the
+    # checkpoints from which a run is taken up.
+    warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*exists and is not empty.*")
+
+
+def steps_at(checkpoint: pathlib.Path) -> int:
+    """Return how many training steps a checkpoint has behind it."""
+    return torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]
+
+
+def conduct(
+    trainer: pl.Trainer,
+    model: pl.LightningModule,
+    task: pl.LightningDataModule,
+    *,
+    folder: pathlib.Path,
+    title: str,
+    checkpoint: pathlib.Path | None = None,
+) -> tuple[TrainingHistory, Mapping[str, float]]:
+    """Fit and test, write the folder, and return the history and the test's numbers.
+
+    The trainer must have a `RunRecorder`.  With a checkpoint the run is taken up from there.
+    """
+    recorder = next(c for c in _callbacks(trainer) if isinstance(c, RunRecorder))
+    try:
+        trainer.fit(model, task, ckpt_path=None if checkpoint is None else str(checkpoint))
+    except SystemExit:  # how Lightning ends after Ctrl-C
+        sys.stderr.write(f"\nInterrupted.  Continue with: resume={folder}\n")
+        raise
+    tested = trainer.test(model, task, verbose=False)[0]
+    history = recorder.history(trainer, title)
+    if trainer.is_global_zero:
+        _write(history, tested, folder)
+    return history, tested
+
+
+def table(history: TrainingHistory, tested: Mapping[str, float]) -> str:
+    """Return what changed, before and after, as text."""
+    lines = [f"{'':44}{'before':>10}{'after':>10}"]
+    if "test/accuracy" in tested:
+        lines.append(f"{'test accuracy':44}{'':10}{tested['test/accuracy']:10.4f}")
+    for label, name in _TABLE.items():
+        curve = history.curves.get(name, torch.tensor([math.nan]))
+        known = curve[curve.isfinite()]
+        if len(known):
+            lines.append(f"{label:44}{known[0]:10.4f}{known[-1]:10.4f}")
+    return "\n".join(lines)
+
+
+def _callbacks(trainer: pl.Trainer) -> list[Any]:
+    return getattr(trainer, "callbacks", [])
+
+
+def _write(history: TrainingHistory, tested: Mapping[str, float], folder: pathlib.Path) -> None:
+    figure = report(history)
+    figure.savefig(folder / "report.png", dpi=110)
+    figure.savefig(folder / "report.pdf")
+    final = history.scalars() | dict(tested)
+    (folder / "result.json").write_text(json.dumps(final, indent=2))
+    with (folder / "history.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["epoch", *history.curves])
+        columns = [values.tolist() for values in history.curves.values()]
+        writer.writerows(zip(history.epoch.tolist(), *columns, strict=True))

@@ -1,0 +1,182 @@
+"""The command, run as a user runs it."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+QUICK = ["experiment=quick", "callbacks.flux.steps=40", "task.batch_size=128"]
+
+
+def command(folder, *overrides):
+    return [sys.executable, "-m", "sntorch.cli", f"output={folder}", *overrides]
+
+
+def sntorch(folder, *overrides, cwd=None):
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command(folder, *overrides), capture_output=True, text=True, cwd=cwd, env=env, timeout=300
+    )
+
+
+def only_run(folder):
+    (run,) = (path for path in pathlib.Path(folder).iterdir() if path.is_dir())
+    return run
+
+
+def final_weights(run):
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return saved["state_dict"]
+
+
+def curve(run, tag):
+    reader = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
+    return [(event.step, event.value) for event in reader.Scalars(tag)]
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+# Errors come before any training
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("cell.gian=2", "gian"),
+        ("model=grru", "grru"),
+        ("cell.transfer=tanhh", "transfer: expected one of tanh, erf"),
+        ("cell.leak=1.5", r"leak: expected numbers in [0.0, 1.0)"),
+        ("trainer.max_epochs=many", "trainer.max_epochs: expected a whole number"),
+        ("seed=-1", "seed: expected"),
+        ("task.batch_size=0", "batch_size: expected"),
+        ("metric=val/acuracy", "metric: expected"),
+        ("resume=nowhere", "resume: expected the folder of a run"),
+    ],
+)
+def test_wrong_values_are_refused_before_training(override, message, tmp_path):
+    done = sntorch(tmp_path / "runs", *QUICK, override)
+    assert done.returncode != 0
+    assert message in done.stderr + done.stdout
+    assert "Epoch 0" not in done.stderr
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.slow
+def test_an_output_that_cannot_be_written_is_named(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    done = sntorch(blocked / "runs", *QUICK)
+    assert done.returncode != 0
+    assert "output: expected a folder that can be written" in done.stderr + done.stdout
+    assert list(tmp_path.iterdir()) == [blocked]
+
+
+# A whole run
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    done = sntorch(folder, *QUICK)
+    assert done.returncode == 0, done.stderr
+    return done, only_run(folder)
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_a_table_and_a_folder(whole):
+    done, run = whole
+    for line in ("test accuracy", "largest Lyapunov exponent", "spectral radius", "entropy prod"):
+        assert line in done.stdout
+    assert str(run) in done.stdout
+    assert "lyapunov/max" in done.stderr  # in the progress bar
+    names = {path.name for path in run.iterdir()}
+    assert {"config.yaml", "report.png", "report.pdf", "history.csv", "result.json"} <= names
+    result = json.loads((run / "result.json").read_text())
+    assert result["test/accuracy"] > 0.3
+    rows = (run / "history.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3"]
+
+
+@pytest.mark.slow
+def test_same_seed_same_bits_and_another_seed_others(whole, tmp_path):
+    for name, seed in (("same", 0), ("other", 1)):
+        done = sntorch(tmp_path / name, *QUICK, f"seed={seed}")
+        assert done.returncode == 0, done.stderr
+    same, other = only_run(tmp_path / "same"), only_run(tmp_path / "other")
+    assert equal(final_weights(same), final_weights(whole[1]))
+    assert not equal(final_weights(other), final_weights(whole[1]))
+
+
+@pytest.mark.slow
+def test_watching_changes_no_bit_of_the_main_job(whole, tmp_path):
+    done = sntorch(tmp_path, "experiment=quick", "task.batch_size=128", "callbacks=none")
+    assert done.returncode == 0, done.stderr
+    assert equal(final_weights(only_run(tmp_path)), final_weights(whole[1]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_is_continued_to_the_same_bits(whole, tmp_path, kill):
+    process = subprocess.Popen(
+        command(tmp_path, *QUICK, "+trainer.limit_val_batches=1.0"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.rglob("last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(kill)
+    process.communicate(timeout=60)
+    run = only_run(tmp_path)
+    steps = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    assert 0 < steps < 30, "the run was over before it was killed"
+    done = sntorch(tmp_path, f"resume={run}")
+    assert done.returncode == 0, done.stderr
+    assert equal(final_weights(run), final_weights(whole[1]))
+    for tag in ("train/loss", "val/loss", "lyapunov/max"):
+        assert curve(run, tag) == curve(whole[1], tag)
+
+
+@pytest.mark.slow
+def test_a_sweep_makes_a_run_for_each_value(tmp_path):
+    done = sntorch(
+        tmp_path, "-m", *QUICK, "callbacks=none", "trainer.max_epochs=1", "cell.gain=0.6,1.4"
+    )
+    assert done.returncode == 0, done.stderr
+    configs = sorted(path.read_text() for path in tmp_path.rglob("config.yaml"))
+    ours = [text for text in configs if "trainable" in text and "hydra:" not in text]
+    assert any("gain: 0.6" in text for text in ours)
+    assert any("gain: 1.4" in text for text in ours)
+    assert len(list(tmp_path.rglob("report.png"))) == 2
+
+
+@pytest.mark.slow
+def test_a_users_own_model_from_a_users_own_folder(tmp_path):
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "mine.yaml").write_text(
+        "_target_: sntorch.training.SequenceModel\n"
+        "recurrent:\n"
+        "  _target_: torch.nn.GRU\n"
+        "  input_size: ${shape.input}\n"
+        "  hidden_size: 20\n"
+        "  batch_first: true\n"
+        "output_size: ${shape.output}\n"
+    )
+    done = sntorch(
+        tmp_path / "runs", "--config-dir", "mine", "model=mine", "task=digits_rows",
+        "trainer.max_epochs=1", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    weights = final_weights(only_run(tmp_path / "runs"))
+    assert weights["recurrent.weight_hh_l0"].shape == (60, 20)

@@ -1,0 +1,96 @@
+"""Every configuration composes, names real arguments, and builds what it says."""
+
+import importlib
+import inspect
+import pathlib
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import sntorch
+
+CONF = pathlib.Path(sntorch.config_dir())
+
+
+def choices(group):
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+OVERRIDES = [
+    [],
+    *[[f"{group}={name}"] for group in ("task", "model", "callbacks", "logger", "trainer")
+      for name in choices(group)],
+    *[[f"experiment={name}"] for name in choices("experiment")],
+    ["model=gru", "task=digits_rows", "callbacks=none"],
+]  # fmt: skip
+
+
+def composed(overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides=overrides)
+    # Hydra itself, and what only a running job knows, are left out.
+    OmegaConf.set_struct(cfg, False)
+    cfg.logger = {}
+    return cfg
+
+
+def nodes(cfg):
+    if OmegaConf.is_dict(cfg):
+        if "_target_" in cfg:
+            yield cfg
+        for value in cfg.values():
+            yield from nodes(value)
+
+
+@pytest.mark.parametrize("overrides", OVERRIDES, ids=" ".join)
+def test_every_key_is_an_argument_of_its_target(overrides):
+    found = list(nodes(composed(overrides)))
+    assert len(found) >= 5
+    for node in found:
+        module, _, name = node._target_.rpartition(".")
+        target = getattr(importlib.import_module(module), name)
+        keys = {str(key): None for key in node if not str(key).startswith("_")}
+        signature = None if target is torch.zeros else inspect.signature(target)
+        if signature is not None:
+            signature.bind_partial(**keys)
+
+
+@pytest.mark.parametrize("overrides", OVERRIDES, ids=" ".join)
+def test_model_task_and_monitors_are_built_and_fit_each_other(overrides):
+    cfg = composed(overrides)
+    model, task = instantiate(cfg.model), instantiate(cfg.task)
+    task.setup("fit")
+    x, _ = next(iter(task.val_dataloader()))
+    assert model(x[:4]).shape == (4, task.output_size)
+    assert model.configure_optimizers()
+    for monitor in cfg.callbacks.values():
+        assert instantiate(monitor).records
+
+
+def test_all_main_monitors_are_on_by_default():
+    assert set(composed([]).callbacks) == {"lyapunov", "spectrum", "flux"}
+
+
+def test_default_network_is_what_the_main_job_promises():
+    cell = instantiate(composed([]).cell)
+    assert cell.coupling.requires_grad
+    assert cell.gain > 1
+    assert cell.leak > 0
+    assert cell.noise > 0
+
+
+TYPOS = ["trainer.max_epoch=3", "cell.gian=1.2", "model=grru", "tsk=digits_rows"]
+
+
+@pytest.mark.parametrize("override", [*TYPOS, "model=gru cell.gain=2"])
+def test_a_typo_is_refused_by_name(override):
+    with pytest.raises(ConfigCompositionException, match=r"max_epoch|gian|grru|tsk|cell"):
+        composed(override.split())
+
+
+def test_no_python_file_hides_among_the_configurations():
+    assert not list(CONF.rglob("*.py"))
