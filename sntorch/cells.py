@@ -267,10 +267,10 @@ class SNT(nn.Module):
         swap = self.batch_first and input.ndim == 3
         x = input.transpose(0, 1) if swap else input
         u = x.new_zeros(*x.shape[1:-1], self.cell.size) if h0 is None else h0
-        if u.shape[:-1] != x.shape[1:-1]:
-            raise ValueError(
-                f"h0: expected batch {tuple(x.shape[1:-1])}, got {tuple(u.shape[:-1])}"
-            )
+        expected = (*x.shape[1:-1], self.cell.size)
+        if u.shape != expected:
+            raise ValueError(f"h0: expected {expected}, got {tuple(u.shape)}")
+        checks.finite("h0", checks.same_kind("h0", u, self.cell.coupling, "the cell"))
         orbit = rollout(self.cell, u, x.shape[0], x=x, generator=self.cell.generator)
         states = orbit.transpose(0, 1) if swap else orbit
         return self.cell.rate(states) if self.output == "rate" else states, orbit[-1]

@@ -192,10 +192,10 @@ def test_backpropagation_through_time_is_that_of_the_loop():
         (torch.zeros(3), None, r"input: expected \(T, 3\) or \(T, B, 3\), got \(3,\)"),
         (torch.zeros(5, 2), None, r"input: expected .* got \(5, 2\)"),
         (torch.zeros(5, 2, 2, 3), None, "input: expected"),
-        (torch.zeros(5, 2, 3), torch.zeros(4), r"h0: expected batch \(2,\), got \(\)"),
-        (torch.zeros(5, 2, 3), torch.zeros(1, 2, 4), r"h0: expected batch \(2,\), got \(1, 2\)"),
-        (torch.zeros(5, 3), torch.zeros(5), "u: expected 4 on the last axis"),
-        (torch.full((5, 3), torch.nan), None, "x: expected finite numbers"),
+        (torch.zeros(5, 2, 3), torch.zeros(4), r"h0: expected \(2, 4\), got \(4,\)"),
+        (torch.zeros(5, 2, 3), torch.zeros(1, 2, 4), r"h0: expected \(2, 4\), got \(1, 2, 4\)"),
+        (torch.zeros(5, 3), torch.zeros(5), r"h0: expected \(4,\), got \(5,\)"),
+        (torch.full((5, 3), torch.nan), None, "input: expected finite numbers"),
     ],
 )
 def test_layer_names_what_is_wrong(input, h0, message):
@@ -208,7 +208,9 @@ def test_layer_is_built_from_a_cell():
     with pytest.raises(ValueError, match="cell: expected an SNTCell, got RNNCell"):
         snt.SNT(nn.RNNCell(2, 2))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="output: expected one of state, rate, got 'spikes'"):
-        snt.SNT(snt_cell(torch.float64), output="spikes")
+        snt.SNT(snt_cell(torch.float64, input_size=3), output="spikes")
+    with pytest.raises(ValueError, match="cell: expected input_size >= 1"):
+        snt.SNT(snt_cell(torch.float64))
 
 
 # Parameters, buffers and setters

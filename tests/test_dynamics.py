@@ -662,8 +662,8 @@ def test_a_function_must_return_a_state(bad, verb):
         (Henon(), {"dt": 0.1}, "dt: expected None"),
         (Henon(), {"size": 3}, "size: expected 2, that of the dynamics, got 3"),
         (nn.RNNCell(2, 4), {"size": 3}, "size: expected 4"),
-        (snt.SNT(snt_cell(torch.float64)), {"size": 3}, "size: expected 4"),
-        (snt.SNT(snt_cell(torch.float64)), {"noise": 0.1}, "noise: expected None"),
+        (snt.SNT(snt_cell(torch.float64, input_size=3)), {"size": 3}, "size: expected 4"),
+        (snt.SNT(snt_cell(torch.float64, input_size=3)), {"noise": 0.1}, "noise: expected None"),
     ],
 )
 def test_the_door_names_what_is_wrong(f, settings, message):

@@ -263,6 +263,16 @@ def test_style_does_not_depend_on_the_settings(records):
     assert dark == written(plot(records["lyapunov"]).figure)
 
 
+def test_style_holds_when_a_figure_is_drawn_later(records):
+    def drawn(settings):
+        canvas = FigureCanvasAgg(figure(records["lyapunov"]))
+        with mpl.rc_context(settings):
+            canvas.draw()
+        return bytes(canvas.buffer_rgba())
+
+    assert drawn({"xtick.labelsize": 30, "ytick.color": "red"}) == drawn({})
+
+
 def test_figure_is_a_row(records):
     fig = figure(*records.values(), title="all")
     assert len(titles(fig)) == len(records)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-import sntorch as snt  # noqa: F401  # loads the records of all analyses
-from sntorch.results import BLOCKS, Result, block_lengths, block_mean, over_rows
+import sntorch as snt
+from sntorch.results import BLOCKS, Result, TrainingHistory, block_lengths, block_mean, over_rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -122,3 +123,15 @@ def test_a_single_value_is_its_own_mean():
     assert_close(
         over_rows(torch.tensor(2.0), torch.tensor(0.5)), (torch.tensor(2.0), torch.tensor(0.5))
     )
+
+
+def test_map_reaches_into_dictionaries_of_tensors_and_records():
+    one = torch.ones(2)
+    area = snt.landscape.area_rates(torch.randn(20, 9, 2))
+    history = TrainingHistory(
+        title="t", epoch=one, curves={"a": one}, before={}, after={"area": area}
+    )
+    double: Any = history.map(lambda t: 2 * t)
+    assert torch.equal(double.curves["a"], 2 * one)
+    assert torch.equal(double.after["area"].matrix, 2 * area.matrix)
+    assert double.title == "t"

@@ -185,6 +185,19 @@ def test_irreversibility_is_the_ratio_of_norms():
     assert float(result.norm) == pytest.approx(float((C1 - C1.T).norm()) / 2, rel=0.02)
 
 
+def test_each_part_of_the_ratio_loses_its_own_noise():
+    # Ten short rows: the bias is as large as the ratio, and unlike in the odd and the even part.
+    y = centred(steady(0.3 * states(4, 4), rows=10, steps=20))
+    C1 = [(y[1:, row].T @ y[:-1, row] / 19).numpy() for row in range(10)]
+    odd, even = ([C + sign * C.T for C in C1] for sign in (-1, 1))
+    parts = [
+        (np.mean(part, 0) ** 2).sum() - np.var(part, 0, ddof=1).sum() / 10 for part in (odd, even)
+    ]
+    found = float(area_rates(y).irreversibility)
+    assert parts[0] > 0
+    assert found == pytest.approx(math.sqrt(parts[0] / parts[1]), rel=1e-10)
+
+
 @pytest.mark.parametrize("dt", [0.1, 1.0])
 def test_irreversibility_has_no_unit(dt):
     orbit = steady(rotation(0.9, 0.3), rows=10, steps=50)
