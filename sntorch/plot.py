@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from sntorch.analysis import JacobianSpectrum, LyapunovSpectrum
 from sntorch.landscape import AreaRates, EntropyProduction, FluxField
-from sntorch.results import Result, TrainingHistory, over_rows
+from sntorch.results import Result, TrainingHistory, over_rows, time_unit
 
 __all__ = ["figure", "plot", "report", "style"]
 
@@ -41,7 +41,6 @@ _DARK, _MIDDLE, _LIGHT, _GREY = "#12355b", "#d1603d", "#a9bccb", "#666666"
 _DENSITY = LinearSegmentedColormap.from_list("density", ["white", _LIGHT])
 _SIGNED = LinearSegmentedColormap.from_list("signed", ["#4a7fb0", "white", "#e08a5b"])
 _THEORY: dict[str, Any] = {"color": _GREY, "linewidth": 0.9, "linestyle": (0, (5, 3))}
-_TIME = "unit of time"  # for records that do not know how long a step is
 
 _RC: dict[Any, Any] = (
     {"axes.labelsize": 9, "axes.titlesize": 10, "axes.titleweight": "bold", "font.size": 9}
@@ -78,11 +77,7 @@ def style() -> Iterator[None]:
 
 
 class _Figure(Figure):
-    """A figure that is in style also when it is drawn and saved: ticks and fonts are made then."""
-
-    @style()
-    def draw(self, renderer: Any) -> None:
-        super().draw(renderer)
+    """A figure that is in style also when it is saved: the kind of fonts is chosen only then."""
 
     @style()
     def savefig(self, fname: Any, **kwargs: Any) -> None:
@@ -123,10 +118,10 @@ def _(result: LyapunovSpectrum, ax: Axes | None = None) -> Axes:
         ax.plot(np.tile(x, len(rows)), y.ravel(), label=f"{len(rows)} rows", **look)
     _points(ax, index, mean, error, label="mean ± s.e." if len(rows) > 1 else "exponent ± s.e.")
     ax.axhline(0, label="zero", **_THEORY)
-    note = f"entropy {_mean(result.entropy):.3g} nats / {_TIME}"
+    note = f"entropy {_mean(result.entropy):.3g} nats / {_step(result)}"
     if _some(result.dimension):
         note = f"dimension {_mean(result.dimension):.3g}, {note}"
-    _label(ax, "index", f"Lyapunov exponent (nats / {_TIME})", whole=True)
+    _label(ax, "index", f"Lyapunov exponent (nats / {_step(result)})", whole=True)
     return _finish(ax, f"Lyapunov spectrum, N = {result.size}", mean, note)
 
 
@@ -168,7 +163,7 @@ def _(result: AreaRates, ax: Axes | None = None) -> Axes:
     matrix, error = _finite(result.matrix), _finite(result.stderr)
     limit = float(np.nan_to_num(np.abs(matrix)).max()) or 1.0
     image = ax.imshow(matrix, cmap=_SIGNED, vmin=-limit, vmax=limit)
-    bar = ax.figure.colorbar(image, ax=ax, label=f"area rate (u² / {_TIME})")
+    bar = ax.figure.colorbar(image, ax=ax, label=f"area rate (u² / {_step(result)})")
     look = {"color": "black", "markersize": min(6.0, 70 / len(matrix)), "markeredgewidth": 0.8}
     for sign, marker, label in ((1, "+", "positive by 2 s.e."), (-1, "_", "negative by 2 s.e.")):
         i, j = np.nonzero(sign * matrix > 2 * error)
@@ -193,7 +188,7 @@ def _(result: FluxField, ax: Axes | None = None) -> Axes:
     if np.isfinite(edges).all() and _some(density):
         extent = (edges[0, 0], edges[0, -1], edges[1, 0], edges[1, -1])
         ax.imshow(density.T, cmap=_DENSITY, vmin=0, extent=extent, origin="lower")
-        note = _arrows(ax, edges, _array(result.flux), _array(result.stderr))
+        note = _arrows(ax, edges, _array(result.flux), _array(result.stderr), _step(result))
         note += f"; shade: density ≤ {np.nanmax(density):.2g} / u²"
         _frame(ax, edges, density)
     _label(ax, "y₁ (units of u)", "y₂ (units of u)")
@@ -270,7 +265,7 @@ def _exponents(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> None
         label = "others" if i == 2 else None
         _curve(ax, history, f"lyapunov/{i}", color=_LIGHT, linewidth=0.9, label=label)
     ax.axhline(0, label="zero", **_THEORY)
-    _label(ax, "epoch", f"exponent (nats / {_step(history.after.get('flux'))})", whole=True)
+    _label(ax, "epoch", f"exponent (nats / {_step(history.after.get('lyapunov'))})", whole=True)
     _finish(ax, "Lyapunov exponents")
 
 
@@ -278,10 +273,10 @@ def _radius(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> None:
     ax = fig.add_subplot(cell)
     _curve(ax, history, "spectrum/radius", color=_DARK, marker="o", label="spectrum")
     look = {"color": _MIDDLE, "marker": "s", "label": "circular law"}
-    _curve(ax, history, "spectrum/disk_radius", **look)
+    _curve(ax, history, "spectrum/circular_law", **look)
     ax.axhline(1, label="unit circle", **_THEORY)
     _label(ax, "epoch", "radius (per step)", whole=True)
-    _finish(ax, "Spectral radius and disk radius")
+    _finish(ax, "Spectral radius")
 
 
 def _plane(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> None:
@@ -326,7 +321,7 @@ _DISSIPATION = (  # curve, title, what zero means, unit; the first that was meas
 _PANELS: Sequence[tuple[Callable[[Figure, SubplotSpec, TrainingHistory], None], Sequence[str]]] = (
     (_learning, ("train/loss", "val/loss", "train/accuracy", "val/accuracy")),
     (_exponents, ("lyapunov/max", "lyapunov/1")),
-    (_radius, ("spectrum/radius", "spectrum/disk_radius")),
+    (_radius, ("spectrum/radius", "spectrum/circular_law")),
     (_plane, ("spectrum",)),
     (_dissipation, [row[0] for row in _DISSIPATION]),
     (_circulation, ("field", "area")),
@@ -381,7 +376,9 @@ def _complex_plane(ax: Axes, result: JacobianSpectrum) -> None:
     _label(ax, "real part of λ (per step)", "imaginary part of λ (per step)")
 
 
-def _arrows(ax: Axes, edges: NDArray[Any], flux: NDArray[Any], error: NDArray[Any]) -> str:
+def _arrows(
+    ax: Axes, edges: NDArray[Any], flux: NDArray[Any], error: NDArray[Any], time: str
+) -> str:
     """Draw the flux where it exceeds two standard errors; return what the arrows mean."""
     length = np.linalg.norm(flux, axis=-1)
     clear = length > 2 * np.linalg.norm(error, axis=-1)
@@ -392,7 +389,7 @@ def _arrows(ax: Axes, edges: NDArray[Any], flux: NDArray[Any], error: NDArray[An
     cells = np.linalg.norm(flux[clear] / np.diff(edges)[:, 0], axis=-1)
     # The longest arrow spans two cells, also in a plane with unequal axes.
     ax.quiver(x[clear], y[clear], *flux[clear].T, scale=cells.max() / 1.8, **look)
-    return f"arrows: flux ≤ {length[clear].max():.2g} / (u · {_TIME})\nbeyond 2 s.e."
+    return f"arrows: flux ≤ {length[clear].max():.2g} / (u · {time})\nbeyond 2 s.e."
 
 
 def _frame(ax: Axes, edges: NDArray[Any], density: NDArray[Any]) -> None:
@@ -474,8 +471,10 @@ def _plus_minus(mean: float, error: float) -> str:
 
 
 def _step(result: Result | None) -> str:
-    """Return the unit of time of an entropy production: the record that knows it."""
-    return result.unit.removeprefix("nats per ") if isinstance(result, EntropyProduction) else _TIME
+    """Return what the rates of a record are per."""
+    if isinstance(result, LyapunovSpectrum | EntropyProduction | AreaRates | FluxField):
+        return time_unit(result.dt)
+    return time_unit(1.0)
 
 
 class _CallableModule(types.ModuleType):

@@ -22,7 +22,15 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-__all__ = ["BLOCKS", "Result", "TrainingHistory", "block_lengths", "block_mean", "over_rows"]
+__all__ = [
+    "BLOCKS",
+    "Result",
+    "TrainingHistory",
+    "block_lengths",
+    "block_mean",
+    "over_rows",
+    "time_unit",
+]
 
 BLOCKS = 20
 """Blocks that an orbit is cut into: enough to estimate a spread, long enough to be independent."""
@@ -103,6 +111,11 @@ def over_rows(value: Tensor, stderr: Tensor, axes: int = 0) -> tuple[Tensor, Ten
     if rows >= _ROWS:
         return value.mean(0), value.std(0) / rows**0.5
     return value.mean(0), stderr.square().sum(0).sqrt() / rows
+
+
+def time_unit(dt: float) -> str:
+    """Return what a rate is per, for a label: a step if a step is the unit of time."""
+    return "step" if dt == 1 else "unit of time"
 
 
 def _mapped(value: Any, fn: Callable[[Tensor], Tensor]) -> Any:

@@ -58,6 +58,8 @@ class LyapunovSpectrum(Result):
     """N, the dimension of the state."""
     spread: float
     """Decades between the columns of the frame before a QR, at worst: a check of accuracy."""
+    dt: float = 1.0
+    """Time per step."""
 
     @property
     def dimension(self) -> Tensor:
@@ -68,8 +70,8 @@ class LyapunovSpectrum(Result):
         following = self.exponents.gather(-1, j.clamp(max=k - 1))
         value = j + sums.gather(-1, (j - 1).clamp(min=0)) / following.abs()
         value = torch.where(j == 0, 0.0, value)
-        full = float(k) if k == self.size else math.nan
-        return torch.where(j == k, full, value).squeeze(-1)
+        value = torch.where(j == k, float(k) if k == self.size else math.nan, value)
+        return torch.where(sums.isnan().any(-1, keepdim=True), math.nan, value).squeeze(-1)
 
     @property
     def entropy(self) -> Tensor:
@@ -171,8 +173,8 @@ def max_lyapunov(
     >>> import sntorch as snt
     >>> logistic = lambda u: 4 * u * (1 - u)
     >>> u = torch.tensor([0.3], dtype=torch.float64)
-    >>> round(float(snt.analysis.max_lyapunov(logistic, u, 5000, transient=50)), 2)  # ln 2
-    0.69
+    >>> round(float(snt.analysis.max_lyapunov(logistic, u, 400, transient=50)), 1)  # ln 2
+    0.7
     """
     return lyapunov_spectrum(f, u, steps, k=1, transient=transient, x=x, generator=generator)
 
@@ -246,7 +248,7 @@ class _TangentWalk:
         self.V, R = torch.linalg.qr(self.V)
         logs = R.diagonal(dim1=-2, dim2=-1).abs().log()
         # -inf is an exact zero of the derivative and an answer; NaN and +inf are not.
-        if not bool((logs < torch.inf).all()):
+        if not bool((logs < torch.inf).all()) or not bool(torch.isfinite(self.u).all()):
             raise ValueError(
                 f"u: expected a bounded orbit, got numbers that are not finite by step {self.step}"
             )
@@ -268,4 +270,5 @@ def _collect(
         log_det=dets.sum(0) / time.sum(),
         size=walk.u.shape[-1],
         spread=walk.interval.worst,
+        dt=dt,
     )

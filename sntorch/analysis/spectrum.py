@@ -43,16 +43,21 @@ class JacobianSpectrum(Result):
         return self.eigenvalues[..., 0].abs()
 
     @property
+    def circular_law(self) -> Tensor:
+        """Spectral radius (...) that the circular law with the moments of DF gives."""
+        return self.disk_centre.abs() + self.disk_radius
+
+    @property
     def norm(self) -> Tensor:
         """Largest singular value (...), the growth of one step at most."""
         return self.singular_values[..., 0]
 
     def scalars(self) -> dict[str, float]:
-        """Return spectral radius, largest singular value and disk radius, averaged over states."""
+        """Return spectral radius, the circular law's value for it, and largest singular value."""
         return {
             "radius": float(self.radius.mean()),
+            "circular_law": float(self.circular_law.mean()),
             "norm": float(self.norm.mean()),
-            "disk_radius": float(self.disk_radius.mean()),
         }
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.dynamics import Dynamics, enter, noise_of, observing
-from sntorch.results import Result, block_lengths, block_mean, over_rows
+from sntorch.results import Result, block_lengths, block_mean, over_rows, time_unit
 
 __all__ = ["EntropyProduction", "entropy_production"]
 
@@ -57,7 +57,7 @@ class EntropyProduction(Result):
     @property
     def unit(self) -> str:
         """The unit of `value`."""
-        return "nats per step" if self.dt == 1 else "nats per unit of time"
+        return f"nats per {time_unit(self.dt)}"
 
     def scalars(self) -> dict[str, float]:
         """Return entropy production and stderr, per neuron too, contraction rate, and the noise."""

@@ -44,6 +44,8 @@ class AreaRates(Result):
     """(), |C1 - C1^T| / |C1 + C1^T| in Frobenius norms, without sampling bias; 0 in equilibrium."""
     irreversibility_stderr: Tensor
     """(), by the jackknife over rows and blocks."""
+    dt: float = 1.0
+    """Time per step."""
 
     @property
     def norm(self) -> Tensor:
@@ -75,8 +77,11 @@ class FluxField(Result):
     """(2, N), orthonormal rows: y = plane @ (u - mean)."""
     outside: float
     """Share of the states that lie outside the grid."""
+    dt: float = 1.0
+    """Time per step."""
 
 
+@torch.no_grad()
 def area_rates(trajectory: Tensor, *, projections: int = 16, dt: float = 1.0) -> AreaRates:
     """Return the area rates of an orbit in the planes of at most `projections` fixed random axes.
 
@@ -121,9 +126,11 @@ def area_rates(trajectory: Tensor, *, projections: int = 16, dt: float = 1.0) ->
         projection=P,
         irreversibility=ratio,
         irreversibility_stderr=ratio_error,
+        dt=dt,
     )
 
 
+@torch.no_grad()
 def leading_plane(trajectory: Tensor, *, components: int = 8) -> Tensor:
     """Return the plane (2, N) of strongest circulation among the leading principal components.
 
@@ -134,6 +141,7 @@ def leading_plane(trajectory: Tensor, *, components: int = 8) -> Tensor:
     """
     _check_orbit(trajectory, 1.0)
     checks.count("trajectory.shape[-1]", trajectory.shape[-1], low=2)
+    checks.count("components", components, low=2)
     y = (trajectory - _mean(trajectory)).reshape(-1, trajectory.shape[-1])
     basis = torch.linalg.eigh(y.T @ y).eigenvectors[:, -components:].T
     C1 = _grouped_lag_products((trajectory - _mean(trajectory)) @ basis.T).mean(0)
@@ -143,6 +151,7 @@ def leading_plane(trajectory: Tensor, *, components: int = 8) -> Tensor:
     return axes.T @ basis
 
 
+@torch.no_grad()
 def flux_field(
     trajectory: Tensor, plane: Tensor | None = None, *, bins: int = 16, dt: float = 1.0
 ) -> FluxField:
@@ -175,8 +184,10 @@ def flux_field(
     checks.count("bins", bins)
     plane = leading_plane(trajectory) if plane is None else _check_plane(plane, trajectory)
     y = (trajectory - _mean(trajectory)) @ plane.T
-    reach = 4 * y.reshape(-1, 2).std(0).clamp(min=torch.finfo(y.dtype).tiny)
-    edges = torch.stack([torch.linspace(-float(r), float(r), bins + 1) for r in reach]).to(y)
+    # An orbit at rest still gets a grid, of the size of rounding.
+    reach = 4 * y.reshape(-1, 2).std(0).clamp(min=torch.finfo(y.dtype).eps)
+    unit = torch.linspace(-1, 1, bins + 1, dtype=y.dtype, device=y.device)
+    edges = reach[:, None] * unit
     area = float((2 * reach / bins).prod())
     groups = _groups(y)
     visits = torch.stack([_histogram(g, torch.ones_like(g), edges) for g in groups])[..., 0]
@@ -190,6 +201,7 @@ def flux_field(
         stderr=stderr,
         plane=plane,
         outside=1 - float(density.sum()),
+        dt=dt,
     )
 
 

@@ -1,5 +1,6 @@
 """Lyapunov exponents: closed forms, then the slow way, then what a user may throw at them."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -405,7 +406,7 @@ def test_user_function():
 
 
 def test_sequence_layer_is_its_cell():
-    cell, u = network(), states(8)
+    cell, u = network(input_size=2), states(8)
     layer, bare = (lyapunov_spectrum(f, u, 60, transient=20) for f in (snt.SNT(cell), cell))
     assert_close(layer.exponents, bare.exponents, rtol=0, atol=0)
 
@@ -762,9 +763,21 @@ def test_state_of_another_size_or_dtype():
 
 
 def test_divergence_names_its_step():
-    # From 2 the logistic map doubles its digits: infinite after ten steps, the tangent one later.
+    # From 2 the logistic map doubles its digits: 8^(2^9) is beyond the largest number.
     u = matrix([2.0])
-    with pytest.raises(ValueError, match=r"not finite by step 1[01]\b"):
+    with pytest.raises(ValueError, match=r"not finite by step 9\b"):
         lyapunov_spectrum(Logistic(), u, 100, interval=1)
     with pytest.raises(ValueError, match=r"not finite by step \d+"):
         lyapunov_spectrum(Logistic(), u, 100)
+
+
+def test_divergence_of_the_state_alone_is_seen():
+    with pytest.raises(ValueError, match="u: expected a bounded orbit"):
+        lyapunov_spectrum(lambda u: 2 * u, matrix([1.0]), 2000)
+
+
+def test_dimension_of_unknown_exponents_is_unknown():
+    spectrum = dataclasses.replace(
+        lyapunov_spectrum(network(), states(8), 5), exponents=matrix([math.nan, math.nan])
+    )
+    assert math.isnan(float(spectrum.dimension))

@@ -27,6 +27,10 @@ def network(n=6, std=1.5, seed=3, dtype=torch.float64, **settings):
     return snt.SNTCell(J, **settings)
 
 
+def driven():
+    return network(input_size=2)
+
+
 def same_multiset(found, expected, atol):
     """Compare complex numbers whatever their order: every one has its partner."""
     found, expected = np.asarray(found), np.asarray(expected)
@@ -218,7 +222,7 @@ def test_scalars():
         disk_centre=torch.tensor([0.0, 9.0]),
         disk_radius=torch.tensor([1.0, 2.0]),
     )
-    assert result.scalars() == {"radius": 2.0, "norm": 3.0, "disk_radius": 1.5}
+    assert result.scalars() == {"radius": 2.0, "circular_law": 6.0, "norm": 3.0}
 
 
 # Wrong arguments
@@ -231,6 +235,13 @@ def test_scalars():
         (network, torch.zeros(6), None, r"u: expected torch.float64, the dtype of the parameters"),
         (network, torch.full((6,), math.nan).double(), None, r"u: expected finite numbers"),
         (network, torch.zeros(6).double(), torch.zeros(2).double(), r"x: expected None"),
+        (
+            driven,
+            torch.zeros(6).double(),
+            torch.full((2,), math.nan).double(),
+            r"x: expected finite",
+        ),
+        (driven, torch.zeros(6).double(), torch.zeros(2), r"x: expected torch.float64"),
         (lambda: torch.sqrt, torch.tensor([1.0, 0.0]), None, r"f: expected a finite Jacobian"),
         (lambda: "network", torch.zeros(2), None, r"f: expected a Dynamics"),
         (lambda: torch.sin, torch.zeros(2, dtype=torch.long), None, r"u: expected a floating"),

@@ -283,7 +283,7 @@ def test_scalars_histograms_figures_and_charts(tmp_path):
     tags = events(tmp_path).Tags()
     wanted = {
         *(f"lyapunov/{key}" for key in ("max", "max_stderr", "sum", "entropy", "1", "2", "3")),
-        *(f"spectrum/{key}" for key in ("radius", "norm", "disk_radius")),
+        *(f"spectrum/{key}" for key in ("radius", "norm", "circular_law")),
         *(f"flux/{key}" for key in ("entropy_production", "irreversibility", "area_norm", "noise")),
         "flux/entropy_production_per_neuron",
         "train/loss",
