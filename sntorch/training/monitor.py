@@ -73,6 +73,7 @@ class Monitor(pl.Callback, abc.ABC):
         self.before: dict[str, Result] = {}
         self.after: dict[str, Result] = {}
         self.scalars: dict[str, float] = {}
+        self.looked_at = -1  # training steps behind the last look
         self._looks = 0
         self._listener: Listener | None = None
         self._probe: Probe | None = None
@@ -203,6 +204,7 @@ class Monitor(pl.Callback, abc.ABC):
             self.before, self.after = self.before or seen, seen
         prefix = f"test/{self.name}" if trainer.testing else self.name
         parts = [result.scalars() for result in seen.values()]
+        self.looked_at = trainer.global_step
         self.scalars = {f"{prefix}/{key}": value for part in parts for key, value in part.items()}
         self._log(trainer, pl_module, prefix, seen, full and self.figures > 0)
 

@@ -108,7 +108,9 @@ class RunRecorder(pl.Callback):
         if trainer.sanity_checking and trainer.global_step == 0:
             self.rows[0] = _monitored(trainer)
         elif trainer.state.fn == "fit" and not trainer.sanity_checking:
-            measured = {name: float(value) for name, value in known.items()}
+            # Lightning keeps the last value of everything: leave out what was not looked at now.
+            old = {name for m in _monitors(trainer) if not _fresh(m, trainer) for name in m.scalars}
+            measured = {name: float(value) for name, value in known.items() if name not in old}
             self.rows[trainer.current_epoch + 1] = measured
 
     def history(self, trainer: pl.Trainer, title: str) -> TrainingHistory:
@@ -130,6 +132,10 @@ class RunRecorder(pl.Callback):
 
 def _monitors(trainer: pl.Trainer) -> list[Monitor]:
     return [c for c in getattr(trainer, "callbacks", []) if isinstance(c, Monitor)]
+
+
+def _fresh(monitor: Monitor, trainer: pl.Trainer) -> bool:
+    return monitor.looked_at == trainer.global_step
 
 
 def _monitored(trainer: pl.Trainer) -> dict[str, float]:

@@ -108,3 +108,14 @@ def test_history_of_a_run_without_monitors():
     assert history.epoch.tolist() == [0, 1, 2]
     assert math.isfinite(history.scalars()["val/accuracy"])
     assert history.before == history.after == {}
+
+
+def test_an_epoch_without_a_look_has_no_value():
+    recorder = RunRecorder()
+    runner = trainer(5, [*monitors(every_n_epochs=2), recorder])
+    runner.fit(snt_model(), TinyTask())
+    history = recorder.history(runner, "every second")
+    for name in ("lyapunov/max", "spectrum/radius", "flux/entropy_production"):
+        seen = history.epoch[history.curves[name].isfinite()]
+        assert seen.tolist() == [0, 2, 4, 5]
+    assert history.curves["val/loss"][1:].isfinite().all()
