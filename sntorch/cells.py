@@ -61,8 +61,9 @@ class SNTCell(Dynamics):
     transfer
         ``"tanh"``, ``"erf"`` or a `Transfer`.
     input_size
-        I, the number of inputs; 0 makes the cell autonomous.  W starts at N(0, 1/I) from torch's
-        global generator.
+        I, the number of inputs; 0 makes the cell autonomous.
+    input_std
+        W starts at N(0, input_std^2 / I), from torch's global generator.
     trainable
         Which of ``coupling``, ``input_weight``, ``gain``, ``threshold`` are parameters; the others
         are buffers.  A trainable quantity keeps the shape it is given.
@@ -100,6 +101,7 @@ class SNTCell(Dynamics):
         noise: float | Tensor = 0.0,
         transfer: str | Transfer = "tanh",
         input_size: int = 0,
+        input_std: float = 1.0,
         trainable: Sequence[str] = ("coupling", "input_weight"),
     ) -> None:
         super().__init__()
@@ -111,7 +113,8 @@ class SNTCell(Dynamics):
         values = {"gain": gain, "leak": leak, "threshold": threshold, "noise": noise}
         entries: dict[str, Tensor | None] = {"coupling": J.detach().clone()}
         entries |= {name: self._checked(name, value, like=J) for name, value in values.items()}
-        entries["input_weight"] = _draw_input_weight(J, input_size)
+        spread = checks.number("input_std", input_std, low=0)
+        entries["input_weight"] = _draw_input_weight(J, input_size, spread)
         for name, entry in entries.items():
             # Not by torch's register functions: they refuse a name that is a class attribute.
             if name in parameters and entry is not None:
@@ -300,11 +303,11 @@ def _check_trainable(names: Sequence[str]) -> frozenset[str]:
     return frozenset(checks.one_of("trainable", name, _TRAINABLE) for name in names)
 
 
-def _draw_input_weight(J: Tensor, input_size: int) -> Tensor | None:
+def _draw_input_weight(J: Tensor, input_size: int, std: float) -> Tensor | None:
     if not input_size:
         return None
     W = torch.randn(J.shape[0], input_size, dtype=J.dtype, device=J.device)
-    return W / input_size**0.5
+    return W * (std / input_size**0.5)
 
 
 def _from_left(J: Tensor, V: Tensor) -> Tensor:

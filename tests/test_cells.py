@@ -368,3 +368,11 @@ def test_repr_says_what_the_cell_is():
     for part in ("size=4", "input_size=3", "transfer=tanh", "gain=(4,)", "leak=0.25",
                  "threshold=0,", "batch_first=False, output='state'"):  # fmt: skip
         assert part in text
+
+
+@pytest.mark.parametrize("std", [0.0, 0.3, 2.0])
+def test_input_weights_start_with_the_spread_asked_for(std):
+    J = torch.zeros(2000, 2000)
+    W = snt.SNTCell(J, input_size=4, input_std=std).input_weight
+    assert W is not None
+    assert float(W.detach().std()) == pytest.approx(std / 2, rel=4 / (2 * W.numel()) ** 0.5, abs=1e-12)

@@ -16,7 +16,7 @@ QUICK = ["experiment=quick", "callbacks.flux.steps=40", "task.batch_size=128"]
 
 
 def command(folder, *overrides):
-    return [sys.executable, "-m", "sntorch.cli", f"output={folder}", *overrides]
+    return [sys.executable, "-m", "sntorch.cli", *overrides, f"output={folder}"]
 
 
 def sntorch(folder, *overrides, cwd=None):
@@ -67,7 +67,7 @@ def test_wrong_values_are_refused_before_training(override, message, tmp_path):
     done = sntorch(tmp_path / "runs", *QUICK, override)
     assert done.returncode != 0
     assert message in done.stderr + done.stdout
-    assert "Epoch 0" not in done.stderr
+    assert "Epoch 0" not in done.stdout
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
@@ -98,7 +98,7 @@ def test_a_run_ends_with_a_table_and_a_folder(whole):
     for line in ("test accuracy", "largest Lyapunov exponent", "spectral radius", "entropy prod"):
         assert line in done.stdout
     assert str(run) in done.stdout
-    assert "lyapunov/max" in done.stderr  # in the progress bar
+    assert "lyapunov/max" in done.stdout  # in the progress bar
     names = {path.name for path in run.iterdir()}
     assert {"config.yaml", "report.png", "report.pdf", "history.csv", "result.json"} <= names
     result = json.loads((run / "result.json").read_text())
@@ -128,7 +128,7 @@ def test_watching_changes_no_bit_of_the_main_job(whole, tmp_path):
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_is_continued_to_the_same_bits(whole, tmp_path, kill):
     process = subprocess.Popen(
-        command(tmp_path, *QUICK, "+trainer.limit_val_batches=1.0"),
+        command(tmp_path, *QUICK),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

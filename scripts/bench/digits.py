@@ -2,7 +2,7 @@
 
 Prints test accuracy, mean and standard error over seeds, and CPU seconds.
 
-    python scripts/bench/digits.py [--models snt rnn] [--seeds 3] [hydra overrides]
+    python scripts/bench/digits.py [--models snt,rnn] [--seeds 3] [hydra overrides]
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def train(cfg: Any) -> tuple[float, float]:
 def main() -> None:
     """Print a row per model."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", nargs="+", default=["snt", "rnn"])
+    parser.add_argument("--models", default="snt,rnn")
     parser.add_argument("--seeds", type=int, default=3)
     options, overrides = parser.parse_known_args()
     print(f"{'model':8}{'accuracy':>10}{'s.e.':>8}{'CPU s':>8}", flush=True)
-    for model in options.models:
+    for model in options.models.split(","):
         accuracies, seconds = [], []
         for seed in range(options.seeds):
             with initialize_config_dir(sntorch.config_dir(), version_base="1.3"):
