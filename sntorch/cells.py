@@ -59,7 +59,7 @@ class SNTCell(Dynamics):
     gain, leak, threshold, noise
         Numbers, or tensors (N,) with one value per neuron; noise is a standard deviation per step.
     transfer
-        ``"tanh"``, ``"erf"`` or a `Transfer`.
+        A name of `sntorch.transfer`, such as ``"tanh"`` or ``"erf"``, or a `Transfer`.
     input_size
         I, the number of inputs; 0 makes the cell autonomous.
     input_std

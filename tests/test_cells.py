@@ -375,4 +375,6 @@ def test_input_weights_start_with_the_spread_asked_for(std):
     J = torch.zeros(2000, 2000)
     W = snt.SNTCell(J, input_size=4, input_std=std).input_weight
     assert W is not None
-    assert float(W.detach().std()) == pytest.approx(std / 2, rel=4 / (2 * W.numel()) ** 0.5, abs=1e-12)
+    assert float(W.detach().std()) == pytest.approx(
+        std / 2, rel=4 / (2 * W.numel()) ** 0.5, abs=1e-12
+    )

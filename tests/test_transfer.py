@@ -1,6 +1,11 @@
 """Transfer functions against mpmath, autograd and their own largest slope."""
 
+import itertools
+import math
+from typing import Any
+
 import mpmath
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -9,9 +14,24 @@ from references import random_coupling, snt_step
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.transfer import TRANSFERS, Erf, Tanh, as_transfer
+from sntorch.transfer import TRANSFERS, Erf, Hill, Tanh, as_transfer
 
-REFERENCE = {"tanh": mpmath.tanh, "erf": mpmath.erf}
+
+def hill(z):
+    return z**4 / (mpmath.mpf(1) / 16 + z**4) if z > 0 else mpmath.mpf(0)
+
+
+REFERENCE = {
+    "tanh": mpmath.tanh,
+    "erf": mpmath.erf,
+    "normal_cdf": mpmath.ncdf,
+    "tanh01": lambda z: (1 + mpmath.tanh(z)) / 2,
+    "sigmoid": lambda z: 1 / (1 + mpmath.exp(-z)),
+    "hill": hill,
+    "relu": lambda z: max(z, mpmath.mpf(0)),
+    "softplus": lambda z: mpmath.log1p(mpmath.exp(z)),
+    "linear": lambda z: z,
+}
 POINTS = torch.cat([torch.linspace(-6, 6, 49), torch.tensor([0.0, 1e-8, -30.0, 30.0])]).double()
 
 every_transfer = pytest.mark.parametrize("name", TRANSFERS)
@@ -35,6 +55,10 @@ def exactly(function):
     return torch.tensor(values, dtype=torch.float64)
 
 
+def test_every_name_has_a_reference():
+    assert set(REFERENCE) == set(TRANSFERS)
+
+
 @every_transfer
 def test_value(name):
     assert_close(TRANSFERS[name](POINTS), exactly(REFERENCE[name]), rtol=1e-12, atol=1e-15)
@@ -43,7 +67,9 @@ def test_value(name):
 @every_transfer
 def test_derivative(name):
     expected = exactly(lambda z: mpmath.diff(REFERENCE[name], z))
-    assert_close(TRANSFERS[name].derivative(POINTS), expected, rtol=1e-12, atol=1e-12)
+    smooth = (POINTS != 0) | (name not in ("relu", "hill"))  # kinks have no central difference
+    slope = TRANSFERS[name].derivative(POINTS)
+    assert_close(slope[smooth], expected[smooth], rtol=1e-12, atol=1e-12)
 
 
 @every_transfer
@@ -64,7 +90,7 @@ def test_value_and_derivative_come_together(name):
 @every_transfer
 def test_supremum_is_the_largest_slope(name):
     phi = TRANSFERS[name]
-    slopes = phi.derivative(torch.linspace(-10, 10, 20001, dtype=torch.float64)).abs()
+    slopes = phi.derivative(torch.linspace(-20, 20, 40001, dtype=torch.float64)).abs()
     assert slopes.max() <= phi.supremum * (1 + 1e-15)
     assert slopes.max() > phi.supremum * (1 - 1e-6)
 
@@ -98,3 +124,124 @@ def test_a_transfer_of_ones_own_in_a_cell():
     assert_close(cell.map(u).detach(), snt_step(u, None, J, gain=0.7, phi=lambda z: z - z**3 / 3))
     expected = J * (0.7 * (1 - (0.7 * u) ** 2))
     assert_close(cell.jacobian(u).detach(), expected)
+
+
+# Gaussian averages, against adaptive quadrature in many digits
+
+LAWS = [(0.0, 0.0), (0.0, 0.3), (0.7, 1.0), (-1.5, 4.0), (0.4, 25.0)]
+
+
+def integral(function, m, v):
+    """Return the average of `function` over N(m, v), with a break at its kink."""
+    s: Any = mpmath.sqrt(v)
+    if not v:
+        with mpmath.workdps(30):
+            return float(function(mpmath.mpf(m)))
+    kink = float(-m / s)
+    cuts: list[Any] = sorted({-12.0, -4.0, 0.0, 4.0, 12.0, *([kink] if abs(kink) < 12 else [])})
+    fine = [a + (b - a) * i / 8 for a, b in itertools.pairwise(cuts) for i in range(8)] + [12.0]
+    with mpmath.workdps(20):
+        value: Any = mpmath.quad(lambda h: function(m + s * h) * mpmath.npdf(h), fine)
+        return float(value)
+
+
+def slope_of(name):
+    tiny = mpmath.mpf(10) ** -8
+    if name == "relu":
+        return lambda z: mpmath.mpf(z > 0)
+    return lambda z: (REFERENCE[name](z + tiny) - REFERENCE[name](z - tiny)) / (2 * tiny)
+
+
+@every_transfer
+@pytest.mark.parametrize(("m", "v"), LAWS)
+def test_averages(name, m, v):
+    phi, f, df = TRANSFERS[name], REFERENCE[name], slope_of(name)
+    found = [phi.mean(m, v), phi.second_moment(m, v), phi.slope(m, v), phi.slope_sq(m, v)]
+    functions = [f, lambda z: f(z) ** 2, df, lambda z: df(z) ** 2]
+    if name == "relu" and (m, v) == (0.0, 0.0):
+        found, functions = found[:2], functions[:2]  # a slope at the kink is a matter of taste
+    expected = [integral(function, m, v) for function in functions]
+    assert_close(
+        torch.stack(found), torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=1e-10
+    )
+
+
+def pair_integral(name, m, v, c):
+    """Return E f f by nested Gauss-Legendre rules in the two independent parts."""
+    x, w = (torch.tensor(a) for a in np.polynomial.legendre.leggauss(400))
+    h, weight = 10 * x, 10 * w * torch.exp(-50 * x**2) / math.sqrt(2 * math.pi)
+    second = (c * h[:, None] + math.sqrt(v**2 - c**2) * h) / math.sqrt(v)
+    phi = TRANSFERS[name]
+    inner = phi(m + second) @ weight
+    return float((phi(m + math.sqrt(v) * h) * inner) @ weight)
+
+
+@every_transfer
+@pytest.mark.parametrize("rho", [-0.8, -0.3, 0.0, 0.5, 0.9])
+@pytest.mark.parametrize(("m", "v"), [(0.0, 1.0), (0.4, 2.0)])
+def test_average_of_a_pair(name, m, v, rho):
+    found = float(TRANSFERS[name].product(m, v, rho * v))
+    # the plain rule resolves kinks poorly; smooth functions it knows to rounding
+    tolerance = {"relu": 1e-3, "hill": 2e-5}.get(name, 1e-9)
+    assert found == pytest.approx(pair_integral(name, m, v, rho * v), rel=tolerance, abs=tolerance)
+
+
+@every_transfer
+def test_pair_at_full_and_at_no_correlation(name):
+    phi, m, v = TRANSFERS[name], 0.3, 1.7
+    tolerance = 1e-8 if name == "hill" else 1e-10  # three derivatives at its start, no more
+    assert_close(phi.product(m, v, v), phi.second_moment(m, v), rtol=tolerance, atol=1e-12)
+    assert_close(phi.product(m, v, 0.0), phi.mean(m, v) ** 2, rtol=tolerance, atol=1e-12)
+
+
+@every_transfer
+def test_slope_of_the_pair_average_is_the_average_of_slopes(name):
+    """Price's theorem: d/dc E f f = E f' f', which at c = 0 is (E f')^2."""
+    phi, m, v, step = TRANSFERS[name], 0.3, 1.2, 1e-4
+    rise = (phi.product(m, v, step) - phi.product(m, v, -step)) / (2 * step)
+    assert_close(rise, phi.slope(m, v) ** 2, rtol=1e-6, atol=1e-8)
+
+
+def test_closed_forms_of_the_reference():
+    v, erf = 0.4785565006, TRANSFERS["erf"]
+    assert float(erf.second_moment(0, 2.25 * v)) == pytest.approx(v, abs=1e-9)
+    assert 2.25 * float(erf.slope_sq(0, 2.25 * v)) == pytest.approx(1.2435628655, abs=1e-9)
+    g, tanh = 1.5, TRANSFERS["tanh"]
+    assert float(tanh.second_moment(0, g**2 * 0.35260180)) == pytest.approx(0.35260180, abs=1e-8)
+    assert g * float(tanh.slope(0, g**2 * 0.35260180)) == pytest.approx(0.97109730, abs=1e-8)
+
+
+def test_averages_broadcast_and_large_gains_are_resolved():
+    m, v = torch.linspace(-1, 1, 3)[:, None], torch.tensor([0.1, 1.0, 1600.0])
+    table = TRANSFERS["tanh"].slope_sq(m, v)
+    assert table.shape == (3, 3)
+    for i, j in np.ndindex(3, 3):
+        one = TRANSFERS["tanh"].slope_sq(float(m[i]), float(v[j]))
+        assert_close(table[i, j], one, rtol=1e-12, atol=0)
+    # at steep gain E f'^2 -> (4/3) / sqrt(2 pi v), up to order 1/v
+    assert float(TRANSFERS["tanh"].slope_sq(0, 1600)) == pytest.approx(
+        4 / 3 / math.sqrt(2 * math.pi * 1600), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda phi: phi.mean(0, -1), "variance: expected >= 0"),
+        (lambda phi: phi.slope(math.nan, 1), "mean: expected finite"),
+        (lambda phi: phi.product(0, 1, 1.5), "covariance: expected at most the variance"),
+    ],
+)
+@pytest.mark.parametrize("name", ["tanh", "relu", "linear"])
+def test_impossible_laws_are_named(name, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(TRANSFERS[name])
+
+
+def test_hill_of_other_steepness():
+    phi = Hill(n=2, half=2.0)
+    assert_close(phi(torch.tensor([2.0, -1.0, 1e30])), torch.tensor([0.5, 0.0, 1.0]))
+    slopes = phi.derivative(torch.linspace(0, 10, 100001, dtype=torch.float64))
+    assert float(slopes.max()) == pytest.approx(phi.supremum, rel=1e-6)
+    with pytest.raises(ValueError, match="n: expected"):
+        Hill(n=1)

@@ -1,3 +1,12 @@
-"""What J is (`ensembles`)."""
+"""What J is: independent (`ensembles`), `sparsity`, `correlations`, and `structured`."""
 
+from sntorch.couplings.correlations import correlated as correlated
+from sntorch.couplings.ensembles import dale as dale
 from sntorch.couplings.ensembles import gaussian as gaussian
+from sntorch.couplings.ensembles import populations as populations
+from sntorch.couplings.ensembles import thresholds as thresholds
+from sntorch.couplings.sparsity import sparse as sparse
+from sntorch.couplings.structured import hopfield as hopfield
+from sntorch.couplings.structured import low_rank as low_rank
+from sntorch.couplings.structured import orthogonal as orthogonal
+from sntorch.couplings.structured import ring as ring

@@ -12,13 +12,16 @@ with ``mean`` for J-bar, ``std`` for s and ``symmetry`` for gamma.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from sntorch import checks
 
-__all__ = ["gaussian"]
+__all__ = ["dale", "gaussian", "populations", "thresholds"]
+
+Table = Tensor | Sequence[float] | Sequence[Sequence[float]]
 
 
 def gaussian(
@@ -73,3 +76,181 @@ def gaussian(
     mixed = a * A + b * A.T
     mixed.diagonal().copy_(A.diagonal())  # a diagonal entry is its own partner: keep its variance
     return mixed.mul_(std / math.sqrt(n)).add_(mean / n)
+
+
+def populations(
+    sizes: Sequence[int],
+    *,
+    mean: Table,
+    std: Table,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    r"""Return Gaussian couplings (N, N) between P populations, N = sum of sizes.
+
+    As the populations grow, the eigenvalues fill a disk of radius :math:`\sqrt{\rho(M)}` with
+    :math:`M_{ab} = \mathtt{std}_{ab}^2` and :math:`\rho` the largest eigenvalue (Aljadeff, Stern,
+    Sharpee 2015).  The sizes drop out: n_b inputs of variance std_ab^2 / n_b each.  Eigenvalues of
+    the table ``mean`` outside the disk are eigenvalues of J as well.
+
+    Parameters
+    ----------
+    sizes
+        Number of neurons n_b in each population; the neurons of a population are neighbours.
+    mean, std
+        Tables (P, P), ``[a, b]`` to a from b: couplings to a neuron of a from a neuron of b have
+        mean ``mean[a, b] / n_b`` and variance ``std[a, b]**2 / n_b``.
+    generator, dtype, device
+        As in ``torch.randn``.
+
+    Raises
+    ------
+    ValueError
+        If a size is below 1, a table is not (P, P) or not finite, or an entry of std is negative.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> J = snt.couplings.populations([80, 20], mean=[[2, -2], [2, -2]], std=[[1, 1], [1, 1]])
+    >>> J.shape, bool(J[:, :80].mean() > 0), bool(J[:, 80:].mean() < 0)
+    (torch.Size([100, 100]), True, True)
+    """
+    sizes = _sizes(sizes)
+    shape = (len(sizes), len(sizes))
+    means, stds = table("mean", mean, shape), table("std", std, shape, low=0)
+    J = torch.randn(sum(sizes), sum(sizes), generator=generator, dtype=dtype, device=device)
+    for a, rows in enumerate(J.split(sizes)):
+        for b, block in enumerate(rows.split(sizes, dim=1)):
+            block.mul_(float(stds[a, b]) / math.sqrt(sizes[b])).add_(float(means[a, b]) / sizes[b])
+    return J
+
+
+def dale(
+    n: int,
+    *,
+    excitatory: float = 0.8,
+    std: float = 1.0,
+    balanced: bool = True,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    r"""Return couplings (n, n) that obey Dale's law: each neuron excites or inhibits, never both.
+
+    Magnitudes are half-normal, :math:`|J_{ij}| = s_j |z_{ij}| / \sqrt n` with z standard normal.
+    With f the fraction of excitatory neurons, ``balanced`` sets :math:`s_E = s \sqrt{(1-f)/f}` and
+    :math:`s_I = s \sqrt{f/(1-f)}`, where s is ``std``: the expected sum of a row is 0 (the sum of
+    one row is not) and the variance over all entries is ``std**2 / n``.  Otherwise
+    :math:`s_E = s_I = s`, and ``std**2 / n`` is their mean square.
+
+    As n grows, the eigenvalues fill a disk of radius :math:`s \sqrt{1 - 2/\pi}`, because the means
+    of the columns do not count: uniformly if :math:`s_E = s_I`, else more densely in the middle.
+    Not balanced, one real eigenvalue lies near :math:`(2f - 1) s \sqrt{2n/\pi}`.  Balanced, it
+    vanishes, but a few eigenvalues still leave the disk, elsewhere in each matrix, since the sums
+    of single rows are not 0 (Rajan, Abbott 2006).
+
+    Parameters
+    ----------
+    n
+        Number of neurons.
+    excitatory
+        Fraction of excitatory neurons: the first ``round(excitatory * n)`` columns are >= 0, the
+        others <= 0.
+    std
+        Square root of n times the mean square of the entries.
+    balanced
+        Whether the two kinds of neurons differ in strength such that they cancel on average.
+    generator, dtype, device
+        As in ``torch.randn``.
+
+    Raises
+    ------
+    ValueError
+        If n < 1, std < 0, excitatory is outside [0, 1], or balanced is asked for although all
+        neurons are of one kind.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> J = snt.couplings.dale(10, excitatory=0.7)
+    >>> bool((J[:, :7] >= 0).all() and (J[:, 7:] <= 0).all())
+    True
+    """
+    checks.count("n", n)
+    checks.number("excitatory", excitatory, low=0, high=1)
+    checks.number("std", std, low=0)
+    first = round(excitatory * n)
+    if balanced and first in (0, n):
+        raise ValueError(
+            f"excitatory: expected neurons of both kinds to balance, got {first} of {n} excitatory"
+        )
+    ratio = math.sqrt((n - first) / first) if balanced else 1.0
+    J = torch.randn(n, n, generator=generator, dtype=dtype, device=device).abs_()
+    J[:, :first] *= std / math.sqrt(n) * ratio
+    J[:, first:] *= -std / math.sqrt(n) / ratio
+    return J
+
+
+def thresholds(
+    sizes: int | Sequence[int],
+    *,
+    mean: float | Table = 0.0,
+    std: float | Table = 0.0,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Return Gaussian thresholds (N,), independent between neurons.
+
+    Parameters
+    ----------
+    sizes
+        Number of neurons, or the number in each of P populations.
+    mean, std
+        Of the thresholds, not scaled with N: one number, or P of them, one per population.
+    generator, dtype, device
+        As in ``torch.randn``.
+
+    Raises
+    ------
+    ValueError
+        If a size is below 1, the lists are not of length P or not finite, or a std is negative.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> snt.couplings.thresholds([2, 1], mean=[0.5, -1.0])
+    tensor([ 0.5000,  0.5000, -1.0000])
+    """
+    sizes = [checks.count("sizes", sizes)] if isinstance(sizes, int) else _sizes(sizes)
+    means = table("mean", mean, (len(sizes),))
+    stds = table("std", std, (len(sizes),), low=0)
+    theta = torch.randn(sum(sizes), generator=generator, dtype=dtype, device=device)
+    for a, block in enumerate(theta.split(sizes)):
+        block.mul_(float(stds[a])).add_(float(means[a]))
+    return theta
+
+
+def table(
+    name: str, value: float | Table, shape: tuple[int, ...], low: float = -math.inf
+) -> Tensor:
+    """Return numbers >= `low` as a float64 tensor of `shape`; one number stands for a vector."""
+    try:
+        numbers = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name}: expected a table {shape} of numbers, got {value!r}") from None
+    if numbers.ndim == 0 and len(shape) == 1:
+        numbers = numbers.expand(shape)
+    if numbers.shape != shape:
+        raise ValueError(f"{name}: expected a table {shape}, got {tuple(numbers.shape)}")
+    checks.finite(name, numbers)
+    if bool((numbers < low).any()):
+        raise ValueError(f"{name}: expected numbers >= {low}, got {float(numbers.min())}")
+    return numbers
+
+
+def _sizes(sizes: Sequence[int]) -> list[int]:
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str) or not sizes:
+        raise ValueError(f"sizes: expected a list of whole numbers, got {sizes!r}")
+    return [checks.count(f"sizes[{a}]", size) for a, size in enumerate(sizes)]
