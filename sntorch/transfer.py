@@ -8,7 +8,7 @@ name            phi(z)                     sup phi'               odd  Gaussian 
 ``normal_cdf``  (1 + erf(z/sqrt 2)) / 2    1 / sqrt(2 pi)         no   closed
 ``tanh01``      (1 + tanh z) / 2           1/2                    no   quadrature
 ``sigmoid``     1 / (1 + exp(-z))          1/4                    no   quadrature
-``hill``        z^4 / (1/16 + z^4), z > 0  1.9                    no   quadrature
+``hill``        z^4 / (1/16 + z^4), z > 0  2.13                   no   quadrature
 ``relu``        max(z, 0)                  1                      no   closed
 ``softplus``    ln(1 + exp z)              1                      no   quadrature
 ``linear``      z                          1                      yes  closed
@@ -22,24 +22,30 @@ Averages.  For z ~ N(m, v), and pairs of that law with covariance c, mean-field 
 
 .. math:: E\phi, \quad E\phi^2, \quad E\phi', \quad E\phi'^2, \quad E\phi(z_1)\phi(z_2).
 
-For u ~ N(mu, s) they are taken at m = gain mu, v = gain^2 s.  Where no closed form exists they come
-from the trapezoid rule on [-12, 12] standard deviations, refined until two meshes agree: on entire
-or strip-analytic integrands it converges geometrically, while Gauss-Hermite rules are wrong by
-percents once sqrt(v) reaches 5.
+For u ~ N(mu, s) they are taken at m = gain mu, v = gain^2 s; `sntorch.gaussian` says how.
 """
 
 from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Callable
 from typing import final
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sntorch import checks
+from sntorch.gaussian import (
+    Moments,
+    average,
+    average_pair,
+    cdf,
+    correlation,
+    moments,
+    normal,
+    plackett,
+    ratio,
+)
 
 __all__ = [
     "TRANSFERS",
@@ -55,12 +61,6 @@ __all__ = [
     "Transfer",
     "as_transfer",
 ]
-
-Moments = float | Tensor
-_REACH = 12.0  # standard deviations: what lies beyond weighs 1e-32
-_COARSE, _FINE = 64, 2**15  # numbers of intervals to begin and to end with
-_FINE_PAIRS = 2**10
-_AGREE = 1e-13
 
 
 class Transfer(abc.ABC):
@@ -94,24 +94,24 @@ class Transfer(abc.ABC):
 
     def mean(self, mean: Moments, variance: Moments) -> Tensor:
         """Return E phi(z), z ~ N(mean, variance)."""
-        return _average(self, *_moments(mean, variance))
+        return average(self, *moments(mean, variance))
 
     def second_moment(self, mean: Moments, variance: Moments) -> Tensor:
         """Return E phi(z)^2."""
-        return _average(lambda z: self(z).square(), *_moments(mean, variance))
+        return average(lambda z: self(z).square(), *moments(mean, variance))
 
     def slope(self, mean: Moments, variance: Moments) -> Tensor:
         """Return E phi'(z)."""
-        return _average(self.derivative, *_moments(mean, variance))
+        return average(self.derivative, *moments(mean, variance))
 
     def slope_sq(self, mean: Moments, variance: Moments) -> Tensor:
         """Return E phi'(z)^2."""
-        return _average(lambda z: self.derivative(z).square(), *_moments(mean, variance))
+        return average(lambda z: self.derivative(z).square(), *moments(mean, variance))
 
     def product(self, mean: Moments, variance: Moments, covariance: Moments) -> Tensor:
         """Return E phi(z1) phi(z2) for z1, z2 ~ N(mean, variance) with the given covariance."""
-        m, v, c = _moments(mean, variance, covariance)
-        return _average_pair(self, m, v, c)
+        m, v, c = moments(mean, variance, covariance)
+        return average_pair(self, m, v, c)
 
     def __repr__(self) -> str:
         return type(self).__name__.lower()
@@ -238,16 +238,16 @@ class Linear(Transfer):
 
     def mean(self, mean: Moments, variance: Moments) -> Tensor:
         """Return m."""
-        return _moments(mean, variance)[0]
+        return moments(mean, variance)[0]
 
     def second_moment(self, mean: Moments, variance: Moments) -> Tensor:
         """Return m^2 + v."""
-        m, v = _moments(mean, variance)
+        m, v = moments(mean, variance)
         return m.square() + v
 
     def slope(self, mean: Moments, variance: Moments) -> Tensor:
         """Return 1."""
-        return torch.ones_like(_moments(mean, variance)[0])
+        return torch.ones_like(moments(mean, variance)[0])
 
     def slope_sq(self, mean: Moments, variance: Moments) -> Tensor:
         """Return 1."""
@@ -255,7 +255,7 @@ class Linear(Transfer):
 
     def product(self, mean: Moments, variance: Moments, covariance: Moments) -> Tensor:
         """Return m^2 + c."""
-        m, _, c = _moments(mean, variance, covariance)
+        m, _, c = moments(mean, variance, covariance)
         return m.square() + c
 
 
@@ -275,19 +275,19 @@ class Relu(Transfer):
 
     def mean(self, mean: Moments, variance: Moments) -> Tensor:
         """Return m Phi(a) + s N(a) with s = sqrt(v), a = m / s."""
-        m, v = _moments(mean, variance)
-        a = _ratio(m, v)
-        return m * _cdf(a) + v.sqrt() * _normal(a)
+        m, v = moments(mean, variance)
+        a = ratio(m, v)
+        return m * cdf(a) + v.sqrt() * normal(a)
 
     def second_moment(self, mean: Moments, variance: Moments) -> Tensor:
         """Return (m^2 + v) Phi(a) + m s N(a)."""
-        m, v = _moments(mean, variance)
-        a = _ratio(m, v)
-        return (m.square() + v) * _cdf(a) + m * v.sqrt() * _normal(a)
+        m, v = moments(mean, variance)
+        a = ratio(m, v)
+        return (m.square() + v) * cdf(a) + m * v.sqrt() * normal(a)
 
     def slope(self, mean: Moments, variance: Moments) -> Tensor:
         """Return Phi(a), the probability of z > 0."""
-        return _cdf(_ratio(*_moments(mean, variance)))
+        return cdf(ratio(*moments(mean, variance)))
 
     def slope_sq(self, mean: Moments, variance: Moments) -> Tensor:
         """Return Phi(a)."""
@@ -299,10 +299,10 @@ class Relu(Transfer):
         By Price's theorem d/dc E phi phi = E phi' phi'; the orthant probability is Plackett's.
         For m = 0 it is the arc-cosine kernel (Cho and Saul 2009).
         """
-        m, v, c = _moments(mean, variance, covariance)
-        a, rho = _ratio(m, v), _correlation(c, v)
-        inner = _plackett(a, rho, lambda sine: rho.unsqueeze(-1) - sine)
-        return self.mean(m, v).square() + v * (inner + rho * _cdf(a).square())
+        m, v, c = moments(mean, variance, covariance)
+        a, rho = ratio(m, v), correlation(c, v)
+        inner = plackett(a, rho, lambda sine: rho.unsqueeze(-1) - sine)
+        return self.mean(m, v).square() + v * (inner + rho * cdf(a).square())
 
 
 @final
@@ -317,35 +317,35 @@ class NormalCdf(Transfer):
 
     def derivative(self, z: Tensor) -> Tensor:
         """Return the standard normal density at z."""
-        return _normal(z)
+        return normal(z)
 
     def mean(self, mean: Moments, variance: Moments) -> Tensor:
         """Return Phi(m / sqrt(1 + v))."""
-        m, v = _moments(mean, variance)
-        return _cdf(m / (1 + v).sqrt())
+        m, v = moments(mean, variance)
+        return cdf(m / (1 + v).sqrt())
 
     def second_moment(self, mean: Moments, variance: Moments) -> Tensor:
         """Return the pair average at c = v."""
-        m, v = _moments(mean, variance)
+        m, v = moments(mean, variance)
         return self.product(m, v, v)
 
     def slope(self, mean: Moments, variance: Moments) -> Tensor:
         """Return the density of N(0, 1 + v) at m."""
-        m, v = _moments(mean, variance)
+        m, v = moments(mean, variance)
         width = (1 + v).sqrt()
-        return _normal(m / width) / width
+        return normal(m / width) / width
 
     def slope_sq(self, mean: Moments, variance: Moments) -> Tensor:
         """Return the density of N(0, v + 1/2) at m over 2 sqrt(pi)."""
-        m, v = _moments(mean, variance)
+        m, v = moments(mean, variance)
         width = (v + 0.5).sqrt()
-        return _normal(m / width) / width / (2 * math.sqrt(math.pi))
+        return normal(m / width) / width / (2 * math.sqrt(math.pi))
 
     def product(self, mean: Moments, variance: Moments, covariance: Moments) -> Tensor:
         """Return Phi(h)^2 + int_0^r N2, h = m / sqrt(1 + v), r = c / (1 + v) (Plackett 1954)."""
-        m, v, c = _moments(mean, variance, covariance)
+        m, v, c = moments(mean, variance, covariance)
         h, r = m / (1 + v).sqrt(), c / (1 + v)
-        return _cdf(h).square() + _plackett(h, r, torch.ones_like)
+        return cdf(h).square() + plackett(h, r, torch.ones_like)
 
 
 @final
@@ -364,29 +364,29 @@ class Erf(Transfer):
 
     def mean(self, mean: Moments, variance: Moments) -> Tensor:
         """Return erf(m / sqrt(1 + 2v))."""
-        m, v = _moments(mean, variance)
+        m, v = moments(mean, variance)
         return torch.erf(m / (1 + 2 * v).sqrt())
 
     def second_moment(self, mean: Moments, variance: Moments) -> Tensor:
         """Return the pair average at c = v."""
-        m, v = _moments(mean, variance)
+        m, v = moments(mean, variance)
         return self.product(m, v, v)
 
     def slope(self, mean: Moments, variance: Moments) -> Tensor:
         """Return 2 sqrt(2) E Phi' at sqrt(2) z."""
-        m, v = _moments(mean, variance)
+        m, v = moments(mean, variance)
         return math.sqrt(8) * _PHI.slope(math.sqrt(2) * m, 2 * v)
 
     def slope_sq(self, mean: Moments, variance: Moments) -> Tensor:
         """Return 8 E Phi'^2 at sqrt(2) z."""
-        m, v = _moments(mean, variance)
+        m, v = moments(mean, variance)
         return 8 * _PHI.slope_sq(math.sqrt(2) * m, 2 * v)
 
     def product(self, mean: Moments, variance: Moments, covariance: Moments) -> Tensor:
         """Return (E phi)^2 plus four times Plackett's integral; for m = 0 (2/pi) arcsin."""
-        m, v, c = _moments(mean, variance, covariance)
+        m, v, c = moments(mean, variance, covariance)
         h, r = math.sqrt(2) * m / (1 + 2 * v).sqrt(), 2 * c / (1 + 2 * v)
-        return self.mean(m, v).square() + 4 * _plackett(h, r, torch.ones_like)
+        return self.mean(m, v).square() + 4 * plackett(h, r, torch.ones_like)
 
 
 _PHI = NormalCdf()
@@ -419,92 +419,3 @@ def as_transfer(obj: object) -> Transfer:
         return TRANSFERS[obj]
     known = ", ".join(TRANSFERS)
     raise ValueError(f"transfer: expected one of {known}, or a Transfer, got {obj!r}")
-
-
-def _moments(mean: Moments, variance: Moments, *covariance: Moments) -> list[Tensor]:
-    """Return mean, variance and covariance as float64 tensors of one shape, checked."""
-    given = [torch.as_tensor(value, dtype=torch.float64) for value in (mean, variance, *covariance)]
-    m, v, *c = torch.broadcast_tensors(*given)
-    for name, value in zip(("mean", "variance", "covariance"), (m, v, *c), strict=False):
-        if value.numel():
-            checks.finite(name, value)
-    if bool((v < 0).any()):
-        raise ValueError(f"variance: expected >= 0, got {float(v.min())}")
-    for value in c:
-        if bool((value.abs() > v * (1 + 1e-12)).any()):
-            raise ValueError("covariance: expected at most the variance in modulus, got more")
-    return [m, v, *(torch.minimum(torch.maximum(value, -v), v) for value in c)]
-
-
-def _mesh(intervals: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return nodes and weights of the trapezoid rule for the standard normal density."""
-    h = torch.linspace(-_REACH, _REACH, intervals + 1, dtype=like.dtype, device=like.device)
-    weight = torch.exp(-h.square() / 2)
-    return h, weight / weight.sum()
-
-
-def _refined(rule: Callable[[int], Tensor], finest: int) -> Tensor:
-    """Return rule(n) for the first n at which doubling changes nothing any more."""
-    intervals, coarse = _COARSE, rule(_COARSE)
-    while intervals < finest:
-        intervals *= 2
-        fine = rule(intervals)
-        if bool(((fine - coarse).abs() <= _AGREE * (1 + fine.abs())).all()):
-            return fine
-        coarse = fine
-    return coarse
-
-
-def _average(g: Callable[[Tensor], Tensor], m: Tensor, v: Tensor) -> Tensor:
-    def rule(intervals: int) -> Tensor:
-        h, weight = _mesh(intervals, m)
-        return g(m.unsqueeze(-1) + v.sqrt().unsqueeze(-1) * h) @ weight
-
-    return _refined(rule, _FINE)
-
-
-def _average_pair(g: Callable[[Tensor], Tensor], m: Tensor, v: Tensor, c: Tensor) -> Tensor:
-    """Return E g(z1) g(z2): what the two have in common outside, what they have not inside.
-
-    A negative covariance enters the two with opposite signs.
-    """
-    common, own = c.abs().sqrt(), (v - c.abs()).clamp(min=0).sqrt()
-
-    def rule(intervals: int) -> Tensor:
-        h, weight = _mesh(intervals, m)
-        inside = (own.unsqueeze(-1) * h).unsqueeze(-2)
-        shared = (common.unsqueeze(-1) * h).unsqueeze(-1)
-        centre = m.reshape(*m.shape, 1, 1)
-        first = g(centre + shared + inside) @ weight
-        # the mesh is symmetric: the average at -h is the one at h, read backwards
-        second = torch.where((c < 0).unsqueeze(-1), first.flip(-1), first)
-        return (first * second) @ weight
-
-    return _refined(rule, _FINE_PAIRS)
-
-
-def _normal(z: Tensor) -> Tensor:
-    return torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
-
-
-def _cdf(z: Tensor) -> Tensor:
-    return torch.special.ndtr(z)
-
-
-def _ratio(m: Tensor, v: Tensor) -> Tensor:
-    """Return m / sqrt(v), with its limit where the variance is zero."""
-    exact = m.sign() * torch.inf
-    return torch.where(v > 0, m / v.clamp(min=torch.finfo(v.dtype).tiny).sqrt(), exact.nan_to_num())
-
-
-def _correlation(c: Tensor, v: Tensor) -> Tensor:
-    return (c / v.clamp(min=torch.finfo(v.dtype).tiny)).clamp(-1, 1)
-
-
-def _plackett(h: Tensor, r: Tensor, factor: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return int_0^r factor(s) exp(-h^2 / (1 + s)) / (2 pi sqrt(1 - s^2)) ds, with s = sin t."""
-    nodes, weights = map(torch.as_tensor, np.polynomial.legendre.leggauss(64))
-    top = r.asin().unsqueeze(-1)
-    sine = (top * (nodes + 1).to(top) / 2).sin()
-    value = factor(sine) * torch.exp(-h.square().unsqueeze(-1) / (1 + sine))
-    return (value * weights.to(top)).sum(-1) * top.squeeze(-1) / (4 * math.pi)
