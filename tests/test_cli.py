@@ -150,9 +150,8 @@ def test_a_killed_run_is_continued_to_the_same_bits(whole, tmp_path, kill):
 
 @pytest.mark.slow
 def test_a_sweep_makes_a_run_for_each_value(tmp_path):
-    done = sntorch(
-        tmp_path, "-m", *QUICK, "callbacks=none", "trainer.max_epochs=1", "cell.gain=0.6,1.4"
-    )
+    small = ["experiment=quick", "callbacks=none", "trainer.max_epochs=1"]
+    done = sntorch(tmp_path, "-m", *small, "cell.gain=0.6,1.4")
     assert done.returncode == 0, done.stderr
     configs = sorted(path.read_text() for path in tmp_path.rglob("config.yaml"))
     ours = [text for text in configs if "trainable" in text and "hydra:" not in text]

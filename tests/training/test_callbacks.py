@@ -315,8 +315,7 @@ def test_monitors_work_on_rank_zero_of_two_processes(tmp_path):
     runner.fit(snt_model(), TinyTask())
     logger.finalize("success")
     steps = [event.step for event in events(tmp_path).Scalars("lyapunov/max")]
-    assert steps == sorted(set(steps))
-    assert len(steps) == 3
+    assert steps == [0, 3]  # once each: before training, and after two epochs of two steps
 
 
 def test_a_sequence_model_is_watched_by_default_name():
