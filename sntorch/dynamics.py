@@ -108,7 +108,7 @@ class Dynamics(nn.Module, abc.ABC):
         """
         if hx is None:
             hx = self._zeros(input)
-        self.check(hx)
+        checks.finite("hx", self.check(hx))
         return step(self, hx, input, noise_of(self, hx), self.generator)
 
     def check(self, u: Tensor) -> Tensor:

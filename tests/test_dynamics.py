@@ -747,3 +747,10 @@ def test_observing_restores_the_generator_of_the_device():
 def test_a_state_on_another_device_is_named():
     with pytest.raises(ValueError, match=r"u: expected cpu, .* got cuda"):
         snt.rollout(snt.SNTCell(random_coupling()), state(2).cuda(), 1)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_step_from_a_state_that_is_not_finite_is_refused(bad):
+    cell = snt_cell(torch.float64)
+    with pytest.raises(ValueError, match="hx: expected finite numbers"):
+        cell(None, torch.full((2, 4), bad, dtype=torch.float64))

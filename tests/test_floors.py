@@ -162,7 +162,6 @@ def test_import_is_light():
     assert fresh(f"[name for name in {LAZY} if name in sys.modules]") == "[]"
 
 
-@pytest.mark.skipif("sntorch.plot" not in FILES, reason="not yet written")
 def test_plot_is_callable_every_time():
     # The first look imports the module of that name, which must not hide the function.
     assert fresh("[callable(sntorch.plot), callable(sntorch.plot)]") == "[True, True]"
