@@ -22,13 +22,15 @@ h(t+1) = tanh(J h(t) - theta + W x(t)).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Callable, Sequence
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from sntorch import checks
+from sntorch.couplings import layers
+from sntorch.couplings.layers import Coupling
 from sntorch.dynamics import Dynamics, as_dynamics, rollout
 from sntorch.transfer import Transfer, as_transfer
 
@@ -42,7 +44,14 @@ _DOMAIN = {
 }
 """Quantities of a neuron and their domains [low, high)."""
 
-_TRAINABLE = ("coupling", "input_weight", "gain", "threshold")
+_FREE: dict[str, tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "leak": ("leak_logit", torch.logit, lambda free: _below_one(torch.sigmoid(free))),
+    "noise": ("noise_log", torch.log, torch.exp),
+}
+"""Quantities that are trained through another parameter, which may take any value, so that their
+domain cannot be left: its name, the way there, and the way back."""
+
+_TRAINABLE = ("coupling", "input_weight", *_DOMAIN)
 
 
 @final
@@ -55,7 +64,9 @@ class SNTCell(Dynamics):
     Parameters
     ----------
     J
-        Couplings (N, N), from j to i in ``J[i, j]``; copied.
+        Couplings (N, N), from j to i in ``J[i, j]``.  A dense tensor is copied and becomes
+        ``cell.coupling``; a sparse tensor of any layout becomes a `couplings.Sparse` layer there.
+        A layer of `couplings` is held, not copied, as torch's modules hold theirs.
     gain, leak, threshold, noise
         Numbers, or tensors (N,) with one value per neuron; noise is a standard deviation per step.
     transfer
@@ -65,8 +76,11 @@ class SNTCell(Dynamics):
     input_std
         W starts at N(0, input_std^2 / I), from torch's global generator.
     trainable
-        Which of ``coupling``, ``input_weight``, ``gain``, ``threshold`` are parameters; the others
-        are buffers.  A trainable quantity keeps the shape it is given.
+        Which of ``coupling``, ``input_weight``, ``gain``, ``leak``, ``threshold``, ``noise`` are
+        parameters; the others are buffers.  A trainable quantity keeps the shape it is given.
+        Leak and noise are trained through the parameters ``leak_logit`` and ``noise_log``, so that
+        no step of an optimiser can take them out of (0, 1) and (0, inf).  A layer of couplings
+        trains those of its parameters that require a gradient, and none if ``coupling`` is missing.
 
     Raises
     ------
@@ -85,15 +99,15 @@ class SNTCell(Dynamics):
     torch.Size([50, 8, 100])
     """
 
-    coupling: Tensor
+    coupling: Any
+    """A tensor (N, N), or the `couplings.Coupling` layer that the cell was given."""
     input_weight: Tensor | None
     gain: Tensor
-    leak: Tensor
     threshold: Tensor
 
     def __init__(
         self,
-        J: Tensor,
+        J: Tensor | Coupling,
         *,
         gain: float | Tensor = 1.0,
         leak: float | Tensor = 0.0,
@@ -105,27 +119,34 @@ class SNTCell(Dynamics):
         trainable: Sequence[str] = ("coupling", "input_weight"),
     ) -> None:
         super().__init__()
-        _check_coupling(J)
         parameters = _check_trainable(trainable)
+        J = _coupling(J)
         self.size = J.shape[0]
         self.input_size = checks.count("input_size", input_size, low=0)
         self.transfer = as_transfer(transfer)
-        values = {"gain": gain, "leak": leak, "threshold": threshold, "noise": noise}
-        entries: dict[str, Tensor | None] = {"coupling": J.detach().clone()}
-        entries |= {name: self._checked(name, value, like=J) for name, value in values.items()}
+        like = layers.entries(J) if isinstance(J, Coupling) else J
+        given = {"gain": gain, "leak": leak, "threshold": threshold, "noise": noise}
+        values: dict[str, Tensor | None] = {
+            name: self._checked(name, value, like) for name, value in given.items()
+        }
         spread = checks.number("input_std", input_std, low=0)
-        entries["input_weight"] = _draw_input_weight(J, input_size, spread)
-        for name, entry in entries.items():
-            # Not by torch's register functions: they refuse a name that is a class attribute.
-            if name in parameters and entry is not None:
-                self._parameters[name] = nn.Parameter(entry)
-            else:
-                self._buffers[name] = entry
+        values["input_weight"] = _draw_input_weight(like, self.size, input_size, spread)
+        if isinstance(J, Coupling):
+            self.coupling = J if "coupling" in parameters else J.requires_grad_(False)
+        else:
+            self._enter("coupling", J.detach().clone(), "coupling" in parameters)
+        for name, value in values.items():
+            self._enter(name, value, name in parameters)
+
+    @property
+    def leak(self) -> Tensor:
+        """The part of the state that a step leaves, () or (N,) in [0, 1)."""
+        return self._value("leak")
 
     @property
     def noise(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Standard deviation of the noise per step, () or (N,)."""
-        return self._buffers["noise"]  # pyright: ignore[reportReturnType]
+        return self._value("noise")
 
     @property
     def hidden_size(self) -> int:
@@ -147,14 +168,14 @@ class SNTCell(Dynamics):
         """Return F and DF V = leak V + J (f' * V), one matrix product for all columns and rows."""
         self.check_frame("V", u, V)
         rate, slope = self.transfer.with_derivative(self.gain * u)
-        pushed = _from_left(self.coupling, (self.gain * slope).unsqueeze(-1) * V)
+        pushed = layers.push(self.coupling, (self.gain * slope).unsqueeze(-1) * V)
         return self._next(u, rate, x), _column(self.leak) * V + pushed
 
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F and DF^T W = leak W + f' * (J^T W)."""
         self.check_frame("W", u, W)
         rate, slope = self.transfer.with_derivative(self.gain * u)
-        pulled = (self.gain * slope).unsqueeze(-1) * _from_left(self.coupling.T, W)
+        pulled = (self.gain * slope).unsqueeze(-1) * layers.pull(self.coupling, W)
         return self._next(u, rate, x), _column(self.leak) * W + pulled
 
     def rate(self, u: Tensor) -> Tensor:
@@ -168,7 +189,7 @@ class SNTCell(Dynamics):
         return ", ".join(parts)
 
     def _next(self, u: Tensor, rate: Tensor, x: Tensor | None) -> Tensor:
-        value = nn.functional.linear(rate, self.coupling) + self.leak * u - self.threshold
+        value = layers.rows(self.coupling, rate) + self.leak * u - self.threshold
         return value if x is None else value + self._drive(x)
 
     def _drive(self, x: Tensor) -> Tensor:
@@ -179,6 +200,23 @@ class SNTCell(Dynamics):
                 f"x: expected {self.input_size} on the last axis, got {tuple(x.shape)}"
             )
         return nn.functional.linear(x, self.input_weight)
+
+    def _enter(self, name: str, value: Tensor | None, trainable: bool) -> None:
+        # Not by torch's register functions: they refuse a name that is a class attribute.
+        if value is None or not trainable:
+            self._buffers[name] = value
+        elif name in _FREE:
+            free_name, to_free, _ = _FREE[name]
+            self._parameters[free_name] = nn.Parameter(to_free(_inside(name, value)))
+        else:
+            self._parameters[name] = nn.Parameter(value)
+
+    def _value(self, name: str) -> Tensor:
+        value = self._buffers.get(name)
+        if value is None:
+            free_name, _, from_free = _FREE[name]
+            value = from_free(getattr(self, free_name))
+        return value
 
     def _checked(self, name: str, value: object, like: Tensor) -> Tensor:
         try:
@@ -198,6 +236,9 @@ class SNTCell(Dynamics):
     def _fill(self, name: str, value: object) -> None:
         kept: Tensor = getattr(self, name)
         new = self._checked(name, value, like=kept)
+        if name in _FREE and name not in self._buffers:
+            free_name, to_free, _ = _FREE[name]
+            kept, new = getattr(self, free_name), to_free(_inside(name, new))
         with torch.no_grad():
             if new.ndim == 0 or new.shape == kept.shape:
                 kept.copy_(new)
@@ -288,13 +329,14 @@ def _(obj: SNT, *, size: int | None = None, noise: object = None, dt: object = N
     return as_dynamics(obj.cell, size=size, noise=noise, dt=dt)
 
 
-def _check_coupling(J: object) -> None:
-    J = checks.floating("J", J)
-    if J.ndim != 2 or J.shape[0] != J.shape[1]:
+def _coupling(J: object) -> Tensor | Coupling:
+    """Return couplings that are square and finite: a dense tensor, or a layer for all others."""
+    if not isinstance(J, Coupling):
+        J = checks.matrix("J", J, dense=False)
+        J = J if J.layout == torch.strided else layers.as_coupling(J)
+    if J.shape[0] != J.shape[1]:
         raise ValueError(f"J: expected a square matrix (N, N), got {tuple(J.shape)}")
-    if J.layout != torch.strided:
-        raise ValueError(f"J: expected a dense tensor, got layout {J.layout}")
-    checks.finite("J", J)
+    return J
 
 
 def _check_trainable(names: Sequence[str]) -> frozenset[str]:
@@ -303,19 +345,26 @@ def _check_trainable(names: Sequence[str]) -> frozenset[str]:
     return frozenset(checks.one_of("trainable", name, _TRAINABLE) for name in names)
 
 
-def _draw_input_weight(J: Tensor, input_size: int, std: float) -> Tensor | None:
+def _draw_input_weight(like: Tensor, size: int, input_size: int, std: float) -> Tensor | None:
     if not input_size:
         return None
-    W = torch.randn(J.shape[0], input_size, dtype=J.dtype, device=J.device)
+    W = torch.randn(size, input_size, dtype=like.dtype, device=like.device)
     return W * (std / input_size**0.5)
 
 
-def _from_left(J: Tensor, V: Tensor) -> Tensor:
-    """Return J V for V (..., N, k) as one product over the columns of all rows."""
-    if V.ndim == 2:
-        return J @ V
-    columns = V.movedim(-2, 0)
-    return (J @ columns.reshape(J.shape[1], -1)).reshape(columns.shape).movedim(0, -2)
+def _inside(name: str, value: Tensor) -> Tensor:
+    """Return `value` if it is inside its domain: no free parameter reaches the boundary."""
+    if bool((value <= 0).any()):
+        raise ValueError(
+            f"{name}: expected numbers in (0, {_DOMAIN[name][1]}), since {name} is trainable, "
+            f"got {value.min().item()}"
+        )
+    return value
+
+
+def _below_one(value: Tensor) -> Tensor:
+    # In float32 a sigmoid rounds to 1 beyond 17.
+    return value.clamp(max=1 - torch.finfo(value.dtype).eps)
 
 
 def _column(quantity: Tensor) -> Tensor:

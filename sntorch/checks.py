@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-__all__ = ["count", "finite", "floating", "generator", "number", "one_of", "same_kind"]
+__all__ = ["count", "finite", "floating", "generator", "matrix", "number", "one_of", "same_kind"]
 
 
 def count(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
@@ -58,6 +58,18 @@ def finite(name: str, value: Tensor) -> Tensor:
         place = tuple(int(i) for i in (~good).nonzero()[0])
         raise ValueError(f"{name}: expected finite numbers, got {value[place].item()} at {place}")
     return value
+
+
+def matrix(name: str, value: object, *, dense: bool = True) -> Tensor:
+    """Return `value` if it is a floating matrix, finite if dense; other layouts only if told."""
+    found = floating(name, value)
+    if found.ndim != 2:
+        raise ValueError(f"{name}: expected a matrix, got {tuple(found.shape)}")
+    if found.layout == torch.strided:
+        return finite(name, found)
+    if dense:
+        raise ValueError(f"{name}: expected a dense tensor, got layout {found.layout}")
+    return found
 
 
 def same_kind(name: str, value: Tensor, like: Tensor, of: str) -> Tensor:

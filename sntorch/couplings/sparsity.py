@@ -7,12 +7,12 @@ couplings, but for the dense result itself.
 from __future__ import annotations
 
 import math
-import warnings
 
 import torch
 from torch import Tensor
 
 from sntorch import checks
+from sntorch.couplings.products import csr
 
 __all__ = ["sparse"]
 
@@ -91,10 +91,7 @@ def sparse(
     if layout == "dense":
         rows = torch.arange(n, device=device).repeat_interleave(starts.diff())
         return values.new_zeros(n, n).index_put_((rows, columns.long()), values)
-    indices = starts.int(), columns.int()
-    with warnings.catch_warnings():  # torch says once that its compressed layout is young
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
-        return torch.sparse_csr_tensor(*indices, values, size=(n, n), check_invariants=True)
+    return csr(starts.int(), columns.int(), values, (n, n))
 
 
 def _inputs(n: int, degree: int | None, density: float | None) -> float:

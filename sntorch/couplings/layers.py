@@ -1,0 +1,272 @@
+r"""How J acts: dense, sparse, and (in `composites`) low rank plus anything, or block by block.
+
+A coupling is a linear map J from n to m numbers (n = m in a network) that need not be a matrix in
+memory.  Everything a network asks of it follows from two products with columns, J X and
+:math:`J^\top Y`:
+
+==================  ====================  =========================================================
+method              input                 output
+==================  ====================  =========================================================
+``layer(f)``        rows (..., n)         J f (..., m)
+``transposed(g)``   rows (..., m)         :math:`J^\top g` (..., n)
+``push(V)``         frame (..., n, k)     J V (..., m, k); J is linear, so this is its tangent
+``pull(W)``         frame (..., m, k)     :math:`J^\top W` (..., n, k)
+``to_dense()``                            the matrix (m, n)
+==================  ====================  =========================================================
+
+All products are differentiable in the input and in the stored entries, to any order; the gradient
+of a sparse coupling is that of its stored entries and nothing else.  A layer is a module: ``.to``,
+``state_dict`` and ``requires_grad_`` work as everywhere in torch.  Memory and time per product of
+one column, in multiplications:
+
+=================  ===================================  ======================
+layer              J                                    cost
+=================  ===================================  ======================
+`Dense`            the matrix                           m n
+`Sparse`           E stored entries, int32 indices      E
+`LowRank`          base + left right^T, rank r          base + r (m + n)
+`Blocks`           a table of layers, zeros left out    sum over blocks
+=================  ===================================  ======================
+
+Sparse products are faster than dense ones below about 10 to 20 % of stored entries.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from sntorch import checks
+from sntorch.couplings.products import Pattern, compress, sparse_product
+
+__all__ = [
+    "Coupling",
+    "Dense",
+    "Sparse",
+    "as_coupling",
+    "entries",
+    "pull",
+    "push",
+    "rows",
+]
+
+
+class Coupling(nn.Module, abc.ABC):
+    """A linear map that knows its products: subclass it with `shape`, three methods, and no more.
+
+    `shape` is (m, n), as of a matrix.
+    """
+
+    shape: tuple[int, int]
+
+    @abc.abstractmethod
+    def matmat(self, X: Tensor) -> Tensor:
+        """Return J X (m, k) for X (n, k)."""
+
+    @abc.abstractmethod
+    def rmatmat(self, Y: Tensor) -> Tensor:
+        """Return J^T Y (n, k) for Y (m, k)."""
+
+    @abc.abstractmethod
+    def to_dense(self) -> Tensor:
+        """Return the matrix (m, n), differentiable in the stored entries."""
+
+    def forward(self, f: Tensor) -> Tensor:
+        """Return J f (..., m) for f (..., n)."""
+        return _on_rows(self.matmat, self._fit("f", f, -1, self.shape[1]))
+
+    def transposed(self, g: Tensor) -> Tensor:
+        """Return J^T g (..., n) for g (..., m)."""
+        return _on_rows(self.rmatmat, self._fit("g", g, -1, self.shape[0]))
+
+    @final
+    def push(self, V: Tensor) -> Tensor:
+        """Return J V (..., m, k) for V (..., n, k), one product for the columns of all rows."""
+        return _on_frames(self.matmat, self._fit("V", V, -2, self.shape[1]))
+
+    @final
+    def pull(self, W: Tensor) -> Tensor:
+        """Return J^T W (..., n, k) for W (..., m, k), one product for the columns of all rows."""
+        return _on_frames(self.rmatmat, self._fit("W", W, -2, self.shape[0]))
+
+    def extra_repr(self) -> str:
+        """Say how large it is."""
+        return f"shape={tuple(self.shape)}"
+
+    @staticmethod
+    def _fit(name: str, value: Tensor, axis: int, size: int) -> Tensor:
+        if value.ndim < -axis or value.shape[axis] != size:
+            raise ValueError(f"{name}: expected {size} on axis {axis}, got {tuple(value.shape)}")
+        return value
+
+
+@final
+class Dense(Coupling):
+    """A matrix as a layer.
+
+    Parameters
+    ----------
+    weight
+        The matrix (m, n); copied into the parameter ``weight``.
+
+    Raises
+    ------
+    ValueError
+        If it is not a finite dense floating matrix.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(checks.matrix("weight", weight).detach().clone())
+        self.shape = _shape(weight)
+
+    def forward(self, f: Tensor) -> Tensor:
+        """Return J f (..., m) for f (..., n)."""
+        return nn.functional.linear(self._fit("f", f, -1, self.shape[1]), self.weight)
+
+    def matmat(self, X: Tensor) -> Tensor:
+        """Return J X (m, k) for X (n, k)."""
+        return self.weight @ X
+
+    def rmatmat(self, Y: Tensor) -> Tensor:
+        """Return J^T Y (n, k) for Y (m, k)."""
+        return self.weight.T @ Y
+
+    def to_dense(self) -> Tensor:
+        """Return the matrix itself."""
+        return self.weight
+
+
+@final
+class Sparse(Coupling):
+    """A matrix of which only the stored entries exist: compressed rows with int32 indices.
+
+    The parameter ``values`` (E,) holds the entries, row by row; the buffers ``crow`` (m + 1,) and
+    ``columns`` (E,) say where they are.  An entry that is stored may become zero and stays
+    trainable, one that is not stored stays zero.  The first transposed product or gradient sorts
+    the entries by column, once, and keeps that order: 8 more bytes per entry.
+
+    Parameters
+    ----------
+    matrix
+        A sparse tensor (m, n) of any of torch's layouts, or a dense one, whose zeros are dropped.
+
+    Raises
+    ------
+    ValueError
+        If it is not a finite floating matrix, holds 2^31 entries or more, or its indices are out of
+        bounds, unsorted or repeated.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> J = snt.couplings.Sparse(snt.couplings.sparse(1000, degree=10, layout="csr"))
+    >>> J(torch.ones(3, 1000)).shape, J.values.shape
+    (torch.Size([3, 1000]), torch.Size([10000]))
+    """
+
+    crow: Tensor
+    columns: Tensor
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        crow, columns, values = compress("matrix", checks.matrix("matrix", matrix, dense=False))
+        self.shape = _shape(matrix)
+        self.values = nn.Parameter(checks.finite("matrix", values.detach().clone()))
+        self.register_buffer("crow", crow)
+        self.register_buffer("columns", columns)
+        self._known: Pattern | None = None
+
+    @property
+    def pattern(self) -> Pattern:
+        """Where the entries are."""
+        # A move to a device or a loaded state makes new indices, and with them a new pattern.
+        known = self._known
+        if known is None or known.crow is not self.crow or known.columns is not self.columns:
+            known = self._known = Pattern(self.crow, self.columns, self.shape)
+        return known
+
+    def matmat(self, X: Tensor) -> Tensor:
+        """Return J X (m, k) for X (n, k)."""
+        return sparse_product(self.values, X, self.pattern)
+
+    def rmatmat(self, Y: Tensor) -> Tensor:
+        """Return J^T Y (n, k) for Y (m, k)."""
+        return sparse_product(self.values, Y, self.pattern, transposed=True)
+
+    def to_dense(self) -> Tensor:
+        """Return the matrix (m, n)."""
+        index = self.pattern.rows(), self.columns
+        return self.values.new_zeros(self.shape).index_put(index, self.values)
+
+    def to_csr(self) -> Tensor:
+        """Return the matrix as a CSR tensor without a gradient, e.g. for scipy."""
+        return self.pattern.tensor(self.values.detach())
+
+    def extra_repr(self) -> str:
+        """Say how large it is and how many entries it has."""
+        return f"shape={tuple(self.shape)}, entries={len(self.values)}"
+
+    def _load_from_state_dict(self, *arguments: Any, **settings: Any) -> None:
+        super()._load_from_state_dict(*arguments, **settings)
+        self._known = None  # new indices may have been written into the old tensors
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": None}  # copies sort for themselves
+
+
+def as_coupling(J: Tensor | Coupling, name: str = "J") -> Coupling:
+    """Return `J` as a layer: a layer is itself, a dense tensor `Dense`, a sparse one `Sparse`.
+
+    Raises
+    ------
+    ValueError
+        If J is neither, or is a matrix that the layer refuses.
+    """
+    if isinstance(J, Coupling):
+        return J
+    checks.matrix(name, J, dense=False)
+    return Dense(J) if J.layout == torch.strided else Sparse(J)
+
+
+def rows(J: Tensor | Coupling, f: Tensor) -> Tensor:
+    """Return J f (..., m) for f (..., n), J a dense tensor or a layer."""
+    return J(f) if isinstance(J, Coupling) else nn.functional.linear(f, J)
+
+
+def push(J: Tensor | Coupling, V: Tensor) -> Tensor:
+    """Return J V (..., m, k) for V (..., n, k), J a dense tensor or a layer."""
+    return J.push(V) if isinstance(J, Coupling) else _on_frames(J.matmul, V)
+
+
+def pull(J: Tensor | Coupling, W: Tensor) -> Tensor:
+    """Return J^T W (..., n, k) for W (..., m, k), J a dense tensor or a layer."""
+    return J.pull(W) if isinstance(J, Coupling) else _on_frames(J.T.matmul, W)
+
+
+def _on_rows(product: Callable[[Tensor], Tensor], f: Tensor) -> Tensor:
+    """Apply a product with columns to the rows (..., n) of f."""
+    value = product(f.reshape(-1, f.shape[-1]).T).T
+    return value.reshape(*f.shape[:-1], -1)
+
+
+def _on_frames(product: Callable[[Tensor], Tensor], V: Tensor) -> Tensor:
+    """Apply a product with columns to frames (..., n, k): one product over all rows and columns."""
+    if V.ndim == 2:
+        return product(V)
+    columns = V.movedim(-2, 0)
+    value = product(columns.reshape(V.shape[-2], -1))
+    return value.reshape(-1, *columns.shape[1:]).movedim(0, -2)
+
+
+def _shape(matrix: Tensor) -> tuple[int, int]:
+    return matrix.shape[0], matrix.shape[1]
+
+
+def entries(layer: Coupling) -> Tensor:
+    """Return one tensor of the layer, which tells dtype and device."""
+    return next(t for t in (*layer.parameters(), *layer.buffers()) if t.is_floating_point())
