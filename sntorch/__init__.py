@@ -21,6 +21,7 @@ from sntorch.dynamics import Dynamics as Dynamics
 from sntorch.dynamics import as_dynamics as as_dynamics
 from sntorch.dynamics import iterate as iterate
 from sntorch.dynamics import rollout as rollout
+from sntorch.schedule import scheduled as scheduled
 from sntorch.torchcells import TorchDynamics as TorchDynamics
 from sntorch.transfer import Transfer as Transfer
 

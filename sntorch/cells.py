@@ -45,8 +45,12 @@ _DOMAIN = {
 """Quantities of a neuron and their domains [low, high)."""
 
 _FREE: dict[str, tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    "leak": ("leak_logit", torch.logit, lambda free: _below_one(torch.sigmoid(free))),
-    "noise": ("noise_log", torch.log, torch.exp),
+    "leak": ("raw_leak", torch.logit, lambda free: _below_one(torch.sigmoid(free))),
+    "noise": (
+        "raw_noise",
+        lambda value: value + (-torch.expm1(-value)).log(),
+        nn.functional.softplus,
+    ),
 }
 """Quantities that are trained through another parameter, which may take any value, so that their
 domain cannot be left: its name, the way there, and the way back."""
@@ -65,7 +69,7 @@ class SNTCell(Dynamics):
     ----------
     J
         Couplings (N, N), from j to i in ``J[i, j]``.  A dense tensor is copied and becomes
-        ``cell.coupling``; a sparse tensor of any layout becomes a `couplings.Sparse` layer there.
+        ``cell.coupling``; a sparse one (CSR, CSC or COO) becomes a `couplings.Sparse` layer there.
         A layer of `couplings` is held, not copied, as torch's modules hold theirs.
     gain, leak, threshold, noise
         Numbers, or tensors (N,) with one value per neuron; noise is a standard deviation per step.
@@ -78,7 +82,7 @@ class SNTCell(Dynamics):
     trainable
         Which of ``coupling``, ``input_weight``, ``gain``, ``leak``, ``threshold``, ``noise`` are
         parameters; the others are buffers.  A trainable quantity keeps the shape it is given.
-        Leak and noise are trained through the parameters ``leak_logit`` and ``noise_log``, so that
+        Leak and noise are trained through the parameters ``raw_leak`` and ``raw_noise``, so that
         no step of an optimiser can take them out of (0, 1) and (0, inf).  A layer of couplings
         trains those of its parameters that require a gradient, and none if ``coupling`` is missing.
 
@@ -182,6 +186,10 @@ class SNTCell(Dynamics):
         """Return f(u) = phi(gain * u) (..., N), the activity that other neurons receive."""
         return self.transfer(self.gain * u)
 
+    def check_entry(self, name: str, values: Tensor) -> Tensor:
+        """Return `values` if they are in the domain of the quantity `name`."""
+        return _in_domain(name, values) if name in _DOMAIN else values
+
     def extra_repr(self) -> str:
         """Say what the cell is, in one line."""
         parts = [f"size={self.size}", f"input_size={self.input_size}", f"transfer={self.transfer}"]
@@ -225,13 +233,7 @@ class SNTCell(Dynamics):
             raise ValueError(f"{name}: expected a number or a tensor, got {value!r}") from error
         if new.shape not in (torch.Size(()), torch.Size((self.size,))):
             raise ValueError(f"{name}: expected a number or ({self.size},), got {tuple(new.shape)}")
-        low, high = _DOMAIN[name]
-        outside = new[(new < low) | (new >= high)]
-        if checks.finite(name, new).numel() and outside.numel():
-            raise ValueError(
-                f"{name}: expected numbers in [{low}, {high}), got {outside[0].item()}"
-            )
-        return new
+        return _in_domain(name, checks.finite(name, new))
 
     def _fill(self, name: str, value: object) -> None:
         kept: Tensor = getattr(self, name)
@@ -350,6 +352,14 @@ def _draw_input_weight(like: Tensor, size: int, input_size: int, std: float) -> 
         return None
     W = torch.randn(size, input_size, dtype=like.dtype, device=like.device)
     return W * (std / input_size**0.5)
+
+
+def _in_domain(name: str, values: Tensor) -> Tensor:
+    low, high = _DOMAIN[name]
+    outside = values[(values < low) | (values >= high)]
+    if outside.numel():
+        raise ValueError(f"{name}: expected numbers in [{low}, {high}), got {outside[0].item()}")
+    return values
 
 
 def _inside(name: str, value: Tensor) -> Tensor:

@@ -66,6 +66,10 @@ class Dynamics(nn.Module, abc.ABC):
     generator: torch.Generator | None = None
     """Source of the noise in `forward`; None is torch's global generator."""
 
+    def at(self, t: int) -> Dynamics:
+        """Return the dynamics of step t, itself unless the parameters change (see `schedule`)."""
+        return self
+
     @abc.abstractmethod
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return F(u, x) (..., N) for u (..., N), x (..., I): deterministic, no side effect."""
@@ -137,6 +141,10 @@ class Dynamics(nn.Module, abc.ABC):
         if V.ndim != u.ndim + 1 or V.shape[:-1] != u.shape:
             raise ValueError(f"{name}: expected (*{tuple(u.shape)}, k), got {tuple(V.shape)}")
         return u
+
+    def check_entry(self, name: str, values: Tensor) -> Tensor:
+        """Return `values` if a parameter or buffer may take them; subclasses know domains."""
+        return values
 
     def _numbers(self) -> Iterator[Tensor]:
         yield from (p for p in self.parameters() if p.is_floating_point())
@@ -338,7 +346,7 @@ def rollout(
     sigma = noise_of(f, u)
     orbit: list[Tensor] = []
     for t in range(steps):
-        u = step(f, u, drive_at(x, t), sigma, generator)
+        u = step(f.at(t), u, drive_at(x, t), sigma, generator)
         if (t + 1) % every == 0:
             orbit.append(u)
     stored = torch.stack(orbit)
@@ -402,7 +410,7 @@ def enter(
     dynamics = as_dynamics(f)
     checks.finite("u", dynamics.check(u))
     if steps is not None:
-        checks.count("steps", steps)
+        dynamics.at(checks.count("steps", steps) - 1)  # a schedule says if it is too short
     if x is not None:
         _check_drive(x, u, steps)
     return dynamics, x

@@ -213,6 +213,45 @@ def _torch(kind, *sizes, **settings):
     return factory
 
 
+def thinned(J):
+    """Return the couplings with about half of them zero, and a row without any."""
+    mask = torch.ones_like(J).flatten()
+    mask[::2] = 0.0
+    mask = mask.reshape(J.shape)
+    mask[-1] = 0.0
+    return J * mask
+
+
+def low_rank(J, base=None):
+    """Return structure of rank two, from the couplings, upon a base."""
+    return snt.couplings.LowRank(J[:, :2], J[:, 2:], base)
+
+
+def blocks(J):
+    """Return two populations of unequal size: dense, sparse, low rank, and none."""
+    m = 3
+    sparse = snt.couplings.Sparse(thinned(J)[:m, m:])
+    return snt.couplings.Blocks([[J[:m, :m], sparse], [None, J[m:, m:]]])
+
+
+def _coupled(layer, **settings):
+    def factory(dtype):
+        spread: dict[str, Any] = {
+            k: per_neuron(v[0], v[1], dtype) if _is_range(v) else v for k, v in settings.items()
+        }
+        J = layer(thinned(random_coupling(dtype)))
+        return snt.SNTCell(J, **spread), settings.get("input_size", 0)
+
+    return factory
+
+
+def _scheduled(dtype):
+    thresholds = torch.stack([per_neuron(-0.3, 0.4, dtype), per_neuron(0.5, 0.0, dtype)])
+    couplings = torch.stack([random_coupling(dtype, seed=seed) for seed in (2, 3)])
+    values = {"threshold": thresholds, "coupling": couplings}
+    return snt.scheduled(snt_cell(dtype, input_size=I, leak=0.2), values).at(1), I
+
+
 _NEURONS = {"gain": (0.5, 1.5), "leak": (0.0, 0.8), "threshold": (-0.3, 0.4), "noise": (0.0, 0.2)}
 
 DYNAMICS = [
@@ -223,6 +262,13 @@ DYNAMICS = [
     ("snt-neurons-erf", _snt(transfer="erf", **_NEURONS)),
     ("snt-frozen", _snt(input_size=I, leak=0.2, trainable=())),
     ("snt-trainable", _snt(trainable=("coupling", "gain", "threshold"), **_NEURONS)),
+    ("snt-free", _snt(trainable=("leak", "noise"), gain=1.3, leak=(0.1, 0.8), noise=0.3)),
+    ("snt-sparse", _coupled(lambda J: J.to_sparse_csr(), input_size=I, **_NEURONS)),
+    ("snt-sparse-frozen", _coupled(lambda J: J.to_sparse_coo(), trainable=())),
+    ("snt-low-rank", _coupled(low_rank, leak=0.3, transfer="erf")),
+    ("snt-low-rank-sparse", _coupled(lambda J: low_rank(J, J.to_sparse_csr()), input_size=I)),
+    ("snt-blocks", _coupled(blocks, gain=(0.5, 1.5))),
+    ("snt-at-a-step", _scheduled),
     (
         "snt-layer",
         lambda dtype: (snt.as_dynamics(snt.SNT(snt_cell(dtype, leak=0.5, input_size=I))), I),

@@ -378,3 +378,61 @@ def test_input_weights_start_with_the_spread_asked_for(std):
     assert float(W.detach().std()) == pytest.approx(
         std / 2, rel=4 / (2 * W.numel()) ** 0.5, abs=1e-12
     )
+
+
+# Constraints that training cannot leave
+
+
+@pytest.mark.parametrize("optimiser", [torch.optim.SGD, torch.optim.Adam])
+def test_leak_and_noise_stay_in_their_domains(optimiser):
+    for direction in (-1, 1):
+        cell = snt_cell(torch.float32, leak=(0.1, 0.9), noise=0.2, trainable=("leak", "noise"))
+        steps = optimiser(cell.parameters(), lr=30.0)
+        for _ in range(20):
+            steps.zero_grad()
+            (direction * (cell.leak.sum() + cell.noise)).backward()
+            steps.step()
+            assert bool((cell.leak >= 0).all())
+            assert bool((cell.leak < 1).all())
+            assert bool(cell.noise >= 0)
+
+
+def test_leak_and_noise_are_learned():
+    """Gradients of the free parameters are those of the quantities by the chain rule."""
+    trainable = ("leak", "noise")
+    cell = snt_cell(torch.float64, leak=(0.1, 0.8), noise=(0.1, 0.4), trainable=trainable)
+    leak, sigma = cell.leak.detach().requires_grad_(), cell.noise.detach().requires_grad_()
+    assert_close(leak, per_neuron(0.1, 0.8))
+    assert_close(sigma, per_neuron(0.1, 0.4))
+    u, weight = randn(3, 4), randn(5, 3, 4)
+    orbit = snt.rollout(cell, u, 5, generator=random_generator())
+    found = torch.autograd.grad((orbit * weight).sum(), list(cell.parameters()))
+    stream, states = random_generator(), [u]
+    for _ in range(5):
+        kick = sigma * torch.randn(3, 4, generator=stream, dtype=torch.float64)
+        states.append(leak * states[-1] + torch.tanh(states[-1]) @ J.T + kick)
+    by_leak, by_noise = torch.autograd.grad((torch.stack(states[1:]) * weight).sum(), (leak, sigma))
+    assert {name for name, _ in cell.named_parameters()} == {"raw_leak", "raw_noise"}
+    named = dict(zip(dict(cell.named_parameters()), found, strict=True))
+    assert_close(named["raw_leak"], (by_leak * leak * (1 - leak)).detach())
+    assert_close(named["raw_noise"], (by_noise * -torch.expm1(-sigma)).detach())
+
+
+@pytest.mark.parametrize(("name", "free"), [("leak", "raw_leak"), ("noise", "raw_noise")])
+def test_trained_quantities_are_written_like_others(name, free):
+    cell = snt_cell(torch.float64, leak=0.5, noise=0.5, trainable=(name,))
+    before = cell.get_parameter(free)
+    setattr(cell, name, 0.25)
+    assert float(getattr(cell, name).detach()) == pytest.approx(0.25)
+    assert cell.get_parameter(free) is before
+    for value, message in [
+        (0.0, rf"{name}: expected numbers in \(0, "),
+        (-1.0, f"{name}: expected numbers in"),
+        (torch.full((4,), 0.1), f"{name}: expected a number, its shape"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            setattr(cell, name, value)
+        assert float(getattr(cell, name).detach()) == pytest.approx(0.25)
+    twin = snt_cell(torch.float64, leak=0.9, noise=0.9, trainable=(name,))
+    twin.load_state_dict(cell.state_dict())
+    assert torch.equal(getattr(twin, name), getattr(cell, name))

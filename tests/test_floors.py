@@ -17,7 +17,7 @@ import sntorch
 ROOT = pathlib.Path(sntorch.__file__).parent
 
 FLOORS = [
-    {"checks", "results", "gaussian", "dynamics", "flows", "transfer", "couplings"},
+    {"checks", "results", "gaussian", "dynamics", "schedule", "flows", "transfer", "couplings"},
     {"cells", "torchcells", "systems", "plasticity", "meanfield"},
     {"analysis", "landscape"},
     {"plot", "training", "studies", "cli"},

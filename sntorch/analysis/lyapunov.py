@@ -240,7 +240,7 @@ class _TangentWalk:
 
     def _push(self) -> None:
         x = drive_at(self.x, self.step)
-        value, self.V = self.f.jvp(self.u, self.V, x)
+        value, self.V = self.f.at(self.step).jvp(self.u, self.V, x)
         self.u = add_noise(value, self.sigma, self.generator)
         self.step += 1
 

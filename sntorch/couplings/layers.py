@@ -153,13 +153,13 @@ class Sparse(Coupling):
     Parameters
     ----------
     matrix
-        A sparse tensor (m, n) of any of torch's layouts, or a dense one, whose zeros are dropped.
+        A CSR, CSC or COO tensor (m, n), or a dense one, whose zeros are dropped.
 
     Raises
     ------
     ValueError
-        If it is not a finite floating matrix, holds 2^31 entries or more, or its indices are out of
-        bounds, unsorted or repeated.
+        If it is not a finite floating matrix in one of these layouts, holds 2^31 entries or more,
+        or its indices are out of bounds, unsorted or repeated.
 
     Examples
     --------
@@ -251,7 +251,7 @@ def pull(J: Tensor | Coupling, W: Tensor) -> Tensor:
 def _on_rows(product: Callable[[Tensor], Tensor], f: Tensor) -> Tensor:
     """Apply a product with columns to the rows (..., n) of f."""
     value = product(f.reshape(-1, f.shape[-1]).T).T
-    return value.reshape(*f.shape[:-1], -1)
+    return value.reshape(*f.shape[:-1], value.shape[-1])
 
 
 def _on_frames(product: Callable[[Tensor], Tensor], V: Tensor) -> Tensor:
@@ -260,7 +260,7 @@ def _on_frames(product: Callable[[Tensor], Tensor], V: Tensor) -> Tensor:
         return product(V)
     columns = V.movedim(-2, 0)
     value = product(columns.reshape(V.shape[-2], -1))
-    return value.reshape(-1, *columns.shape[1:]).movedim(0, -2)
+    return value.reshape(value.shape[0], *columns.shape[1:]).movedim(0, -2)
 
 
 def _shape(matrix: Tensor) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from torch import Tensor
 __all__ = ["Pattern", "compress", "csr", "sampled_product", "sparse_product"]
 
 
-_SPARSE = (torch.sparse_csr, torch.sparse_csc, torch.sparse_coo, torch.sparse_bsr, torch.sparse_bsc)
+_LAYOUTS = (torch.strided, torch.sparse_csr, torch.sparse_csc, torch.sparse_coo)
 _MOST = 2**31 - 1  # entries that int32 indices can count
 
 
@@ -63,18 +63,19 @@ def csr(crow: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -
 
 
 def compress(name: str, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return row starts and columns, int32, and values of a matrix of any layout.
+    """Return row starts and columns, int32, and values of a matrix.
 
     Raises
     ------
     ValueError
-        If the layout is none of torch's sparse ones or dense, the stored entries are no plain
-        numbers or too many for int32, or indices are out of bounds, unsorted or repeated.
+        If the layout is not dense, CSR, CSC or COO, the stored entries are no plain numbers or too
+        many for int32, or indices are out of bounds, unsorted or repeated.
     """
     _hush()
     J = matrix.detach()
-    if J.layout not in (torch.strided, *_SPARSE):
-        raise ValueError(f"{name}: expected a dense or sparse layout, got {J.layout}")
+    if J.layout not in _LAYOUTS:
+        known = ", ".join(str(layout).removeprefix("torch.") for layout in _LAYOUTS)
+        raise ValueError(f"{name}: expected one of the layouts {known}, got {J.layout}")
     try:
         if J.layout != torch.sparse_csr:
             J = (J.coalesce() if J.layout == torch.sparse_coo else J).to_sparse_csr()

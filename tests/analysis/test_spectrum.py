@@ -113,10 +113,15 @@ def test_disk_radius_off_the_origin():
 
 
 def test_a_mean_coupling_is_an_outlier_of_the_disk():
-    J = snt.couplings.gaussian(200, std=0.5, mean=2.0, generator=random_generator(1)).double()
-    result = jacobian_spectrum(snt.SNTCell(J), torch.zeros(200).double())
-    assert float(result.radius) == pytest.approx(2.0, abs=0.2)
-    assert float(result.eigenvalues[1].abs()) == pytest.approx(0.5, abs=0.1)
+    """At leak + mean <f'>, up to fluctuations of order std / sqrt(N)."""
+    n, mean, std, leak = 600, 3.0, 0.5, 0.3
+    J = snt.couplings.gaussian(n, std=std, mean=mean, generator=random_generator(1)).double()
+    u = states(n)
+    slope = 0.8 * (1 - torch.tanh(0.8 * u).square())
+    result = jacobian_spectrum(snt.SNTCell(J, leak=leak, gain=0.8), u)
+    outlier, rest = result.eigenvalues[0], result.eigenvalues[1:]
+    assert abs(outlier.item() - (leak + mean * float(slope.mean()))) < 4 * std / n**0.5
+    assert float((rest - leak).abs().max()) == pytest.approx(float(result.disk_radius), rel=0.1)
 
 
 # States, drives, modes
