@@ -309,14 +309,14 @@ class SNT(nn.Module):
             raise ValueError(
                 f"input: expected (T, {size}) or (T, B, {size}), got {tuple(input.shape)}"
             )
-        checks.finite("input", checks.same_kind("input", input, self.cell.coupling, "the cell"))
+        checks.finite("input", checks.same_kind("input", input, self.cell.gain, "the cell"))
         swap = self.batch_first and input.ndim == 3
         x = input.transpose(0, 1) if swap else input
         u = x.new_zeros(*x.shape[1:-1], self.cell.size) if h0 is None else h0
         expected = (*x.shape[1:-1], self.cell.size)
         if u.shape != expected:
             raise ValueError(f"h0: expected {expected}, got {tuple(u.shape)}")
-        checks.finite("h0", checks.same_kind("h0", u, self.cell.coupling, "the cell"))
+        checks.finite("h0", checks.same_kind("h0", u, self.cell.gain, "the cell"))
         orbit = rollout(self.cell, u, x.shape[0], x=x, generator=self.cell.generator)
         states = orbit.transpose(0, 1) if swap else orbit
         return self.cell.rate(states) if self.output == "rate" else states, orbit[-1]

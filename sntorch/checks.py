@@ -13,7 +13,17 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-__all__ = ["count", "finite", "floating", "generator", "matrix", "number", "one_of", "same_kind"]
+__all__ = [
+    "count",
+    "finite",
+    "floating",
+    "generator",
+    "matrix",
+    "number",
+    "one_of",
+    "same_kind",
+    "table",
+]
 
 
 def count(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
@@ -79,6 +89,22 @@ def same_kind(name: str, value: Tensor, like: Tensor, of: str) -> Tensor:
     if value.device != like.device:
         raise ValueError(f"{name}: expected {like.device}, the device of {of}, got {value.device}")
     return value
+
+
+def table(name: str, value: object, shape: tuple[int, ...], low: float = -math.inf) -> Tensor:
+    """Return numbers >= `low` as a float64 tensor of `shape`; one number stands for a vector."""
+    try:
+        numbers = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name}: expected a table {shape} of numbers, got {value!r}") from None
+    if numbers.ndim == 0 and len(shape) == 1:
+        numbers = numbers.expand(shape)
+    if numbers.shape != shape:
+        raise ValueError(f"{name}: expected a table {shape}, got {tuple(numbers.shape)}")
+    finite(name, numbers)
+    if bool((numbers < low).any()):
+        raise ValueError(f"{name}: expected numbers >= {low}, got {float(numbers.min())}")
+    return numbers
 
 
 def generator(value: object, device: torch.device) -> torch.Generator | None:

@@ -24,6 +24,7 @@ OVERRIDES = [
     [],
     *[[f"{group}={name}"] for group in ("task", "model", "callbacks", "logger", "trainer")
       for name in choices(group)],
+    *[[f"coupling@cell.J={name}"] for name in choices("coupling")],
     *[[f"experiment={name}"] for name in choices("experiment")],
     ["model=gru", "task=digits_rows", "callbacks=none"],
 ]  # fmt: skip

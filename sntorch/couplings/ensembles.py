@@ -118,7 +118,7 @@ def populations(
     """
     sizes = _sizes(sizes)
     shape = (len(sizes), len(sizes))
-    means, stds = table("mean", mean, shape), table("std", std, shape, low=0)
+    means, stds = checks.table("mean", mean, shape), checks.table("std", std, shape, low=0)
     J = torch.randn(sum(sizes), sum(sizes), generator=generator, dtype=dtype, device=device)
     for a, rows in enumerate(J.split(sizes)):
         for b, block in enumerate(rows.split(sizes, dim=1)):
@@ -224,30 +224,12 @@ def thresholds(
     tensor([ 0.5000,  0.5000, -1.0000])
     """
     sizes = [checks.count("sizes", sizes)] if isinstance(sizes, int) else _sizes(sizes)
-    means = table("mean", mean, (len(sizes),))
-    stds = table("std", std, (len(sizes),), low=0)
+    means = checks.table("mean", mean, (len(sizes),))
+    stds = checks.table("std", std, (len(sizes),), low=0)
     theta = torch.randn(sum(sizes), generator=generator, dtype=dtype, device=device)
     for a, block in enumerate(theta.split(sizes)):
         block.mul_(float(stds[a])).add_(float(means[a]))
     return theta
-
-
-def table(
-    name: str, value: float | Table, shape: tuple[int, ...], low: float = -math.inf
-) -> Tensor:
-    """Return numbers >= `low` as a float64 tensor of `shape`; one number stands for a vector."""
-    try:
-        numbers = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"{name}: expected a table {shape} of numbers, got {value!r}") from None
-    if numbers.ndim == 0 and len(shape) == 1:
-        numbers = numbers.expand(shape)
-    if numbers.shape != shape:
-        raise ValueError(f"{name}: expected a table {shape}, got {tuple(numbers.shape)}")
-    checks.finite(name, numbers)
-    if bool((numbers < low).any()):
-        raise ValueError(f"{name}: expected numbers >= {low}, got {float(numbers.min())}")
-    return numbers
 
 
 def _sizes(sizes: Sequence[int]) -> list[int]:

@@ -55,7 +55,8 @@ def sparse(
         Mean and standard deviation of K inputs together, see above.
     layout
         ``"dense"``, or ``"csr"`` for a ``torch.sparse_csr`` tensor with int32 indices, columns
-        ascending in each row.  The same generator gives the same couplings in both.
+        ascending in each row.  The same generator gives the same couplings in both.  `SNTCell`
+        takes either; of the second it stores and trains the existing couplings alone.
     generator, dtype, device
         As in ``torch.randn``.
 

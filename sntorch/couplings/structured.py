@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.couplings.ensembles import table
 
 __all__ = ["hopfield", "low_rank", "orthogonal", "ring"]
 
@@ -109,7 +108,7 @@ def low_rank(
     checks.count("n", n)
     checks.count("rank", rank, high=n)
     checks.number("std", std, low=0)
-    omega = table("overlaps", overlaps, (rank,))
+    omega = checks.table("overlaps", overlaps, (rank,))
     J = torch.randn(n, n, generator=generator, dtype=dtype, device=device)
     draws = torch.randn(2, n, rank, generator=generator, dtype=dtype, device=device)
     unit = _frame(draws[0])
