@@ -52,21 +52,25 @@ def test_arguments(arguments: "list[str]", here: str) -> "list[str]":
     """Complete the user's arguments, given in the folder ``here``, for a start in the root.
 
     The choice of the fast tests comes first because pytest obeys the last ``-m``: no need to find
-    out whether the user gave one.
+    out whether the user gave one. For the same reason whole runs, which several processes share,
+    say so first. Not more than four of them: each one loads torch.
     """
     result = []
-    names_a_test = False
+    names_a_file = names_a_test = False
     previous = ""
     for argument in arguments:
         is_value = previous in ("-k", "-m", "-p", "-o", "-W", "-n", "--deselect")
         path, separator, test = argument.partition("::")
         if not argument.startswith("-") and not is_value:
+            names_a_file = True
             names_a_test = names_a_test or bool(separator)
             if path and os.path.exists(os.path.join(here, path)):
                 path = os.path.join(here, path)
         result.append(path + separator + test)
         previous = argument
-    return result if names_a_test else ["-m", "not slow", *result]
+    chosen = [] if names_a_test else ["-m", "not slow"]
+    shared = [] if names_a_file else ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
+    return [*shared, *chosen, *result]
 
 
 def ensure_environment() -> None:

@@ -126,6 +126,10 @@ def assert_one_sentence(result, *parts):
         assert part in last
 
 
+FAST = ["-m", "not slow"]
+SHARED = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
+
+
 @pytest.fixture(scope="module")
 def stubs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stubs")
@@ -408,28 +412,25 @@ def test_scripts_work_through_a_link_and_with_a_safe_path(installed, tmp_path):
 def test_tests_run_in_the_root_from_any_folder(installed, tmp_path):
     seen = installed.call("test", "-x", cwd=tmp_path)
     assert seen["folder"] == str(installed.root)
-    assert seen["arguments"] == ["-m", "not slow", "-x"]
+    assert seen["arguments"] == [*SHARED, *FAST, "-x"]
     seen = installed.call("test", "test_x.py", cwd=installed.root / "tests")
     assert seen["arguments"][-1] == str(installed.root / "tests" / "test_x.py")
-
-
-FAST = ["-m", "not slow"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], FAST),
-        (["-m", "slow"], [*FAST, "-m", "slow"]),  # pytest obeys the last one
-        (["--lf", "-k", "a or b"], [*FAST, "--lf", "-k", "a or b"]),
+        ([], [*SHARED, *FAST]),
+        (["-m", "slow"], [*SHARED, *FAST, "-m", "slow"]),  # pytest obeys the last one
+        (["--lf", "-k", "a or b"], [*SHARED, *FAST, "--lf", "-k", "a or b"]),
         (["missing.py"], [*FAST, "missing.py"]),
         (["test_x.py"], [*FAST, "HERE/test_x.py"]),
         (["../test_x.py"], [*FAST, "../test_x.py"]),
         (["test_x.py::test_y"], ["HERE/test_x.py::test_y"]),
         (["tests/test_z.py::test_y[a::b]"], ["tests/test_z.py::test_y[a::b]"]),
-        (["-k", "test_x.py"], [*FAST, "-k", "test_x.py"]),
-        (["--deselect", "a.py::test_b"], [*FAST, "--deselect", "a.py::test_b"]),
-        (["--deselect=a.py::test_b"], [*FAST, "--deselect=a.py::test_b"]),
+        (["-k", "test_x.py"], [*SHARED, *FAST, "-k", "test_x.py"]),
+        (["--deselect", "a.py::test_b"], [*SHARED, *FAST, "--deselect", "a.py::test_b"]),
+        (["--deselect=a.py::test_b"], [*SHARED, *FAST, "--deselect=a.py::test_b"]),
     ],
 )
 def test_arguments_of_pytest(bootstrap, tmp_path, arguments, expected):
