@@ -24,6 +24,7 @@ FLOORS = [
 ]
 SAME_FLOOR = {
     ("plasticity", "cells"),
+    ("systems", "cells"),
     ("landscape", "analysis"),
     ("training", "plot"),
     ("studies", "plot"),
