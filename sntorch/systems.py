@@ -23,6 +23,7 @@ those of J. C. Sprott, Chaos and Time-Series Analysis, Oxford 2003.
 
 from __future__ import annotations
 
+import abc
 import copy
 import math
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.cells import SNTCell
-from sntorch.dynamics import Dynamics
+from sntorch.dynamics import Differentiable, Dynamics
 from sntorch.flows import Diffusion, EulerMaruyama, Flow, checked_diffusion
 from sntorch.transfer import Transfer
 
@@ -50,6 +51,24 @@ __all__ = [
     "Roessler",
     "TanhRing",
 ]
+
+
+class _Explicit(Differentiable):
+    """A system that knows its Jacobian, which for few variables is faster than ``torch.func``."""
+
+    @abc.abstractmethod
+    def _derivative(self, u: Tensor) -> Tensor:
+        """Return DF at u: (..., N, N), or (N, N) where it is constant."""
+
+    def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F and DF V."""
+        self.check_frame("V", u, V)
+        return self._value(u, x), self._derivative(u) @ V
+
+    def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F and DF^T W."""
+        self.check_frame("W", u, W)
+        return self._value(u, x), self._derivative(u).mT @ W
 
 
 # Flows
@@ -152,8 +171,8 @@ class AmariWilsonCowan(Flow):
             If dt is not in (0, tau], where the leak is in [0, 1), or D is a matrix, since the
             noise of a cell is independent between neurons.
         """
-        fastest = float(self.tau.min())
-        if checks.positive("dt", dt) > fastest:
+        if bool((self.tau < checks.positive("dt", dt)).any()):
+            fastest = float(self.tau.min())
             raise ValueError(f"dt: expected at most tau = {fastest:.4g}, got {dt!r}")
         cell = copy.deepcopy(self.cell)
         with torch.no_grad():
@@ -170,7 +189,7 @@ class AmariWilsonCowan(Flow):
 
 
 @final
-class TanhRing(Flow):
+class TanhRing(_Explicit, Flow):
     r"""Two tanh neurons that turn each other round: a ring-shaped valley with flux along it.
 
     .. math:: F = (-u_1 + a \tanh u_1 - b \tanh u_2,\; -u_2 + b \tanh u_1 + a \tanh u_2)
@@ -212,6 +231,12 @@ class TanhRing(Flow):
         first, second = torch.tanh(u).unbind(-1)
         turned = [self.a * first - self.b * second, self.b * first + self.a * second]
         return torch.stack(turned, -1) - u
+
+    def _derivative(self, u: Tensor) -> Tensor:
+        first, second = (1 - torch.tanh(u).square()).unbind(-1)
+        return _matrix(
+            u, (self.a * first - 1, -self.b * second), (self.b * first, self.a * second - 1)
+        )
 
 
 @final
@@ -283,7 +308,7 @@ class DoubleWell(Flow):
 
 
 @final
-class OrnsteinUhlenbeck(Flow):
+class OrnsteinUhlenbeck(_Explicit, Flow):
     r"""The linear flow with noise, on which every statistic has a closed form.
 
     .. math:: du = A u\,dt + \sqrt{2D}\,dW, \qquad A C + C A^T + 2D = 0
@@ -326,6 +351,9 @@ class OrnsteinUhlenbeck(Flow):
         _autonomous(x)
         return u @ self.A.mT
 
+    def _derivative(self, u: Tensor) -> Tensor:
+        return self.A
+
     @property
     def covariance(self) -> Tensor:
         """The stationary covariance C (N, N).
@@ -345,7 +373,7 @@ class OrnsteinUhlenbeck(Flow):
 
 
 @final
-class Lorenz(Flow):
+class Lorenz(_Explicit, Flow):
     r"""Convection in three modes, the first strange attractor.
 
     .. math:: F = (\sigma (u_2 - u_1),\; u_1 (\rho - u_3) - u_2,\; u_1 u_2 - \beta u_3)
@@ -392,6 +420,15 @@ class Lorenz(Flow):
         )
         return torch.stack(rates, -1)
 
+    def _derivative(self, u: Tensor) -> Tensor:
+        first, second, third = u.unbind(-1)
+        return _matrix(
+            u,
+            (-self.sigma, self.sigma, 0.0),
+            (self.rho - third, -1.0, -first),
+            (second, first, -self.beta),
+        )
+
     @property
     def fixed_points(self) -> Tensor:
         """The origin and, for rho > 1, the two rolls: (M, 3), float64."""
@@ -403,7 +440,7 @@ class Lorenz(Flow):
 
 
 @final
-class Roessler(Flow):
+class Roessler(_Explicit, Flow):
     r"""A band that is stretched and folded once a turn.
 
     .. math:: F = (-u_2 - u_3,\; u_1 + a u_2,\; b + u_3 (u_1 - c))
@@ -441,6 +478,10 @@ class Roessler(Flow):
         rates = (-second - third, first + self.a * second, self.b + third * (first - self.c))
         return torch.stack(rates, -1)
 
+    def _derivative(self, u: Tensor) -> Tensor:
+        first, _, third = u.unbind(-1)
+        return _matrix(u, (0.0, -1.0, -1.0), (1.0, self.a, 0.0), (third, 0.0, first - self.c))
+
     @property
     def fixed_points(self) -> Tensor:
         """The inner and the outer fixed point (2, 3), float64; (0, 3) where c^2 < 4 a b."""
@@ -457,7 +498,7 @@ class Roessler(Flow):
 
 
 @final
-class Henon(Dynamics):
+class Henon(_Explicit, Dynamics):
     """The map (1 - a u_1^2 + u_2, b u_1), with det DF = -b everywhere.
 
     At the default parameters the exponents are 0.4192, -1.6232, with the sum ln b, and the
@@ -487,6 +528,9 @@ class Henon(Dynamics):
         first, second = u.unbind(-1)
         return torch.stack([1 - self.a * first.square() + second, self.b * first], -1)
 
+    def _derivative(self, u: Tensor) -> Tensor:
+        return _matrix(u, (-2 * self.a * u[..., 0], 1.0), (self.b, 0.0))
+
     @property
     def fixed_points(self) -> Tensor:
         """Both fixed points (2, 2), float64; the first is on the attractor at the defaults."""
@@ -497,7 +541,7 @@ class Henon(Dynamics):
 
 
 @final
-class Logistic(Dynamics):
+class Logistic(_Explicit, Dynamics):
     """The map r u (1 - u) of [0, 1] into itself.
 
     At r = 4 the density is that of arcsine, 1 / (pi sqrt(u (1 - u))), and the exponent ln 2.  The
@@ -525,6 +569,9 @@ class Logistic(Dynamics):
         _autonomous(x)
         return self.r * u * (1 - u)
 
+    def _derivative(self, u: Tensor) -> Tensor:
+        return (self.r * (1 - 2 * u)).unsqueeze(-1)
+
     @property
     def fixed_points(self) -> Tensor:
         """0 and, for r > 1, where it is in [0, 1], 1 - 1/r: (M, 1), float64."""
@@ -533,7 +580,7 @@ class Logistic(Dynamics):
 
 
 @final
-class CatMap(Dynamics):
+class CatMap(_Explicit, Dynamics):
     """The map (2 u_1 + u_2, u_1 + u_2) mod 1 of the torus [0, 1)^2, which conserves areas.
 
     The exponents are +-ln((3 + sqrt 5) / 2) = +-0.962424 on every orbit, the density is uniform,
@@ -553,9 +600,12 @@ class CatMap(Dynamics):
         total = u.sum(-1)
         return torch.stack([total + u[..., 0], total], -1).remainder(1)
 
+    def _derivative(self, u: Tensor) -> Tensor:
+        return u.new_tensor([[2.0, 1.0], [1.0, 1.0]])
+
 
 @final
-class Ikeda(Dynamics):
+class Ikeda(_Explicit, Dynamics):
     r"""Light in a ring cavity with a nonlinear medium, z = u_1 + i u_2.
 
     .. math:: z \to 1 + \mu z \exp\big(i (\kappa - \alpha / (1 + |z|^2))\big)
@@ -586,16 +636,36 @@ class Ikeda(Dynamics):
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return the next state (..., 2)."""
         _autonomous(x)
+        turned, _ = self._turned(u)
+        return torch.stack([1 + turned[0], turned[1]], -1)
+
+    def _turned(self, u: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return mu z exp(i phase), and mu (cos, sin) of the phase."""
         phase = self.kappa - self.alpha / (1 + u.square().sum(-1))
-        first, second, c, s = *u.unbind(-1), phase.cos(), phase.sin()
-        return torch.stack(
-            [1 + self.mu * (first * c - second * s), self.mu * (first * s + second * c)], -1
+        first, second = u.unbind(-1)
+        c, s = self.mu * phase.cos(), self.mu * phase.sin()
+        return (first * c - second * s, first * s + second * c), (c, s)
+
+    def _derivative(self, u: Tensor) -> Tensor:
+        turned, (c, s) = self._turned(u)
+        square = 1 + u.square().sum(-1, keepdim=True)
+        first, second = (2 * self.alpha * u / square.square()).unbind(-1)  # slopes of the phase
+        return _matrix(
+            u,
+            (c - turned[1] * first, -s - turned[1] * second),
+            (s + turned[0] * first, c + turned[0] * second),
         )
 
 
 def _autonomous(x: Tensor | None) -> None:
     if x is not None:
         raise ValueError("x: expected None, since the system is autonomous; got a drive")
+
+
+def _matrix(u: Tensor, *rows: tuple[float | Tensor, ...]) -> Tensor:
+    """Return the matrices (..., N, N) at u of entries that are numbers or (...)."""
+    ones = torch.ones_like(u[..., 0])
+    return torch.stack([torch.stack([ones * entry for entry in row], -1) for row in rows], -2)
 
 
 def _time_constant(tau: float | Tensor, like: Tensor) -> Tensor:

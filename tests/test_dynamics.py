@@ -360,6 +360,29 @@ def test_noise_has_its_standard_deviation(sigma):
     assert ((spread / expected - 1).abs() < 4 / math.sqrt(2 * 20000)).all()
 
 
+def test_correlated_noise_has_its_covariance():
+    L = torch.tensor([[0.5, 0.0], [-0.8, 0.3]], dtype=torch.float64)
+    still = snt.as_dynamics(torch.zeros_like, noise=L)
+    drawn = snt.rollout(still, torch.zeros(100, 2).double(), 200, generator=random_generator())
+    found, expected = drawn.flatten(0, 1).T.cov(), L @ L.T
+    variances = expected.diagonal()
+    stderr = ((expected.square() + variances.outer(variances)) / 20000).sqrt()
+    assert ((found - expected).abs() < 4 * stderr).all()
+
+
+def test_a_diagonal_matrix_makes_the_noise_of_its_diagonal():
+    sigma = torch.tensor([0.1, 0.0, 0.7], dtype=torch.float64)
+    f, g = (snt.as_dynamics(bend, noise=noise) for noise in (sigma, sigma.diag()))
+    u = state(2, size=3)
+    orbits = [snt.rollout(h, u, 5, generator=random_generator()) for h in (f, g)]
+    assert_close(*orbits, rtol=1e-14, atol=1e-14)
+    spectra = [
+        snt.analysis.lyapunov_spectrum(h, u, 20, generator=random_generator()) for h in (f, g)
+    ]
+    assert_close(spectra[0].exponents, spectra[1].exponents, rtol=1e-12, atol=1e-12)
+    assert noise_of(snt.as_dynamics(bend, noise=torch.zeros(3, 3)), u) is None
+
+
 def test_noisy_rotation_reaches_its_stationary_law():
     f = NoisyRotation(0.8, 0.5, 0.3)
     last = snt.rollout(f, torch.zeros(4000, 2, dtype=torch.float64), 60)[-1]
@@ -576,7 +599,12 @@ def test_forward_is_the_map_with_noise(factory, dtype, device):
     draw, F = generator_for(p.u), p.f.map(p.u, p.x)
     for step in steps:
         B = torch.randn(p.u.shape, generator=draw, dtype=dtype, device=device)
-        assert torch.equal(step, F + sigma * B if sigma.any() else F)
+        assert torch.equal(step, F + noisy(sigma, B) if sigma.any() else F)
+
+
+def noisy(sigma, B):
+    """Return sigma B for a scalar, (N,) or (N, N)."""
+    return B @ sigma.T if sigma.ndim == 2 else sigma * B
 
 
 @pytest.mark.parametrize("rows", [(), (2,), (2, 5)], ids=str)
