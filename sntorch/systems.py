@@ -611,7 +611,8 @@ class Ikeda(_Explicit, Dynamics):
     .. math:: z \to 1 + \mu z \exp\big(i (\kappa - \alpha / (1 + |z|^2))\big)
 
     Areas shrink by the constant factor det DF = mu^2.  At the default parameters the exponents are
-    0.5076, -0.7183, with the sum 2 ln mu, and the Kaplan-Yorke dimension is 1.7067.
+    0.5076, -0.7183, with the sum 2 ln mu, and the Kaplan-Yorke dimension is 1.7067.  Start near
+    the origin: beside the chaotic attractor there is a stable fixed point at (2.97213, 4.14595).
 
     Parameters
     ----------

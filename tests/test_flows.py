@@ -69,9 +69,10 @@ def test_runge_kutta_of_a_linear_flow_is_the_taylor_polynomial():
     h = 0.4
     M = h * A
     powers = [torch.linalg.matrix_power(M, n) / math.factorial(n) for n in range(5)]
+    taylor = torch.stack(powers).sum(0)
     u, f = state(5), snt.RungeKutta4(snt.systems.OrnsteinUhlenbeck(A), h)
-    assert_close(f.map(u), u @ sum(powers).T, **EXACT)
-    assert_close(f.jacobian(u), sum(powers).expand(5, 2, 2), **EXACT)
+    assert_close(f.map(u), u @ taylor.T, **EXACT)
+    assert_close(f.jacobian(u), taylor.expand(5, 2, 2), **EXACT)
 
 
 @pytest.mark.parametrize(
@@ -177,10 +178,15 @@ def test_the_noise_follows_the_diffusion_of_the_flow():
         snt.rollout(f, state(), 1)
 
 
+def linear_parts(f):
+    """Return M and L (2, 2) of u' = M u + L B, in numpy."""
+    u = torch.zeros(2, dtype=torch.float64)
+    return f.jacobian(u).numpy(), np.asarray(f.noise)
+
+
 def discrete_moments(f, start, n):
     """Return mean and covariance after n steps of a linear map with noise, in numpy."""
-    u = torch.zeros(2, dtype=torch.float64)
-    M, L = f.jacobian(u).numpy(), noise_of(f, u).numpy()
+    M, L = linear_parts(f)
     mean, C = start, np.zeros((2, 2))
     for _ in range(n):
         mean, C = M @ mean, M @ C @ M.T + L @ L.T
@@ -191,7 +197,7 @@ def discrete_moments(f, start, n):
 def test_weak_order_one(integrator):
     # Exact moments of the discrete process against those of the flow, at time 1 and for ever.
     flow, start, time = spiral(torch.float64), np.array([1.0, -0.5]), 1.0
-    drift, D = flow.A.numpy(), flow.diffusion.numpy()
+    drift, D = flow.A.numpy(), np.asarray(flow.diffusion)
     stationary = solve_continuous_lyapunov(drift, -2 * D)
     decay = expm(drift * time)
     exact = decay @ start, stationary - decay @ stationary @ decay.T
@@ -199,7 +205,7 @@ def test_weak_order_one(integrator):
     for n in steps:
         f = integrator(flow, time / n)
         mean, C = discrete_moments(f, start, n)
-        M, L = f.jacobian(torch.zeros(2).double()).numpy(), f.noise.numpy()
+        M, L = linear_parts(f)
         last = solve_discrete_lyapunov(M, L @ L.T)
         found = [mean - exact[0], C - exact[1], last - stationary]
         errors.append([np.linalg.norm(part) for part in found])
@@ -221,7 +227,7 @@ def test_sampled_moments_are_those_of_the_discrete_process(integrator):
     assert (np.abs(np.cov(last.T) - C) < 4 * stderr).all()
     # The bias of the step is larger than this error: the test tells the process from the flow.
     decay = expm(A.numpy())
-    stationary = solve_continuous_lyapunov(A.numpy(), -2 * flow.diffusion.numpy())
+    stationary = solve_continuous_lyapunov(A.numpy(), -2 * np.asarray(flow.diffusion))
     assert (np.abs(C - (stationary - decay @ stationary @ decay.T)) > 4 * stderr).any()
 
 
