@@ -143,7 +143,8 @@ def _log_ratio(f: Dynamics, u: Tensor, x: Tensor | None, sigma: Tensor) -> tuple
 def _whitened(difference: Tensor, sigma: Tensor) -> Tensor:
     if sigma.ndim < 2:
         return difference / sigma
-    return torch.linalg.solve(sigma, difference.unsqueeze(-1)).squeeze(-1)
+    rows = difference.flatten(0, -2)  # as one matrix: sigma is factorised once
+    return torch.linalg.solve(sigma.mT, rows, left=False).view_as(difference)
 
 
 def _reaches_everywhere(sigma: Tensor) -> bool:
