@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from sntorch import analysis as analysis
 from sntorch import couplings as couplings
+from sntorch import flows as flows
 from sntorch import landscape as landscape
+from sntorch import systems as systems
 from sntorch.cells import SNT as SNT
 from sntorch.cells import SNTCell as SNTCell
 from sntorch.dynamics import Dynamics as Dynamics
 from sntorch.dynamics import as_dynamics as as_dynamics
 from sntorch.dynamics import iterate as iterate
 from sntorch.dynamics import rollout as rollout
+from sntorch.flows import EulerMaruyama as EulerMaruyama
+from sntorch.flows import Flow as Flow
+from sntorch.flows import RungeKutta4 as RungeKutta4
 from sntorch.schedule import scheduled as scheduled
 from sntorch.torchcells import TorchDynamics as TorchDynamics
 from sntorch.transfer import Transfer as Transfer

@@ -145,12 +145,20 @@ class SNTCell(Dynamics):
     @property
     def leak(self) -> Tensor:
         """The part of the state that a step leaves, () or (N,) in [0, 1)."""
-        return self._value("leak")
+        return self._quantity("leak")
+
+    @leak.setter
+    def leak(self, value: float | Tensor) -> None:
+        self._fill("leak", value)
 
     @property
     def noise(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Standard deviation of the noise per step, () or (N,)."""
-        return self._value("noise")
+        return self._quantity("noise")
+
+    @noise.setter
+    def noise(self, value: float | Tensor) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._fill("noise", value)
 
     @property
     def hidden_size(self) -> int:
@@ -219,7 +227,7 @@ class SNTCell(Dynamics):
         else:
             self._parameters[name] = nn.Parameter(value)
 
-    def _value(self, name: str) -> Tensor:
+    def _quantity(self, name: str) -> Tensor:
         value = self._buffers.get(name)
         if value is None:
             free_name, _, from_free = _FREE[name]

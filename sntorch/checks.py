@@ -21,6 +21,7 @@ __all__ = [
     "matrix",
     "number",
     "one_of",
+    "positive",
     "same_kind",
     "table",
 ]
@@ -39,6 +40,13 @@ def number(name: str, value: object, low: float = -math.inf, high: float = math.
     """Return `value` as a float if it is finite and in ``[low, high]``."""
     if not _is_number(value) or not math.isfinite(value) or not low <= value <= high:
         raise ValueError(f"{name}: expected a finite number in [{low}, {high}], got {value!r}")
+    return float(value)
+
+
+def positive(name: str, value: object) -> float:
+    """Return `value` as a float if it is finite and larger than zero."""
+    if not _is_number(value) or not 0 < value < math.inf:
+        raise ValueError(f"{name}: expected a finite number > 0, got {value!r}")
     return float(value)
 
 

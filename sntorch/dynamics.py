@@ -2,19 +2,20 @@ r"""The one contract: a dynamics is a map of states.
 
 .. math:: u(t+1) = F(u(t), x(t)) + \sigma B(t), \qquad B_i(t) \sim N(0, 1) \text{ independent.}
 
+Noise that is correlated between neurons has a matrix for sigma, with covariance sigma sigma^T.
 The last axis is the state, N numbers; all other axes are independent rows (trials, replicas,
 initial conditions).  Row independence is mathematics, not a convenience: a map that mixes rows, as
 batch normalisation does, has no exponents per row.
 
-=========  ==========================================  =======================
+=========  ==========================================  ==========================
 symbol     meaning                                     shape
-=========  ==========================================  =======================
+=========  ==========================================  ==========================
 ``u``      state                                       (..., N)
 ``x``      drive; None for an autonomous dynamics      (I,) or (T, ..., I)
 ``V, W``   frames of k tangent or cotangent vectors    (..., N, k)
-``sigma``  ``noise``, standard deviation per step      scalar or (N,)
+``sigma``  ``noise``, standard deviation per step      scalar, (N,), or (N, N)
 ``dt``     time per step: rates are per unit of time   number
-=========  ==========================================  =======================
+=========  ==========================================  ==========================
 
 A drive with one axis is constant; with more, its first axis is time and out[t] = u(t+1) has read
 x[t].  The noise of step t is the t-th draw of ``torch.randn`` in the shape, dtype and device of the
@@ -26,14 +27,15 @@ from __future__ import annotations
 import abc
 import contextlib
 import functools
-import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from sntorch import checks
+from sntorch.callables import call, positional
+from sntorch.differentiable import Differentiable
 
 __all__ = [
     "Dynamics",
@@ -50,58 +52,24 @@ __all__ = [
 ]
 
 
-MaybeTensor = TypeVar("MaybeTensor", Tensor, Tensor | None)
-
-
-class Dynamics(nn.Module, abc.ABC):
+class Dynamics(Differentiable):
     """A map of states with additive noise: subclass it with `size` and `map`.
 
-    `jvp` and `vjp` work for every map by ``torch.func``; a subclass that knows its own tangent
-    overrides them, and nothing else.  `size` is N; -1 means that the state tells.
+    A subclass that knows its own tangent overrides `jvp` and `vjp`, and nothing else.
     """
 
-    size: int
     noise: float | Tensor = 0.0
     dt: float = 1.0
     generator: torch.Generator | None = None
     """Source of the noise in `forward`; None is torch's global generator."""
 
-    def at(self, t: int) -> Dynamics:
-        """Return the dynamics of step t, itself unless the parameters change (see `schedule`)."""
-        return self
-
     @abc.abstractmethod
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return F(u, x) (..., N) for u (..., N), x (..., I): deterministic, no side effect."""
 
-    def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return F(u, x) (..., N) and DF V (..., N, k) for V (..., N, k), by forward mode."""
-
-        def push(v: Tensor) -> Any:
-            return torch.func.jvp(lambda s: self.map(s, x), (u,), (v,))
-
-        u, V, x = _plain(self.check_frame("V", u, V)), _plain(V), _plain(x)
-        columns: Any = (None, -1)  # F does not depend on the column
-        with torch.inference_mode(False):
-            value, pushed = torch.vmap(push, in_dims=-1, out_dims=columns)(V)
-        # Inside vmap, numbers taken from a single state promote to the default of Python's floats.
-        return value, pushed.to(V.dtype)
-
-    def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return F(u, x) (..., N) and DF^T W (..., N, k) for W (..., N, k), by reverse mode."""
-        u, W, x = _plain(self.check_frame("W", u, W)), _plain(W), _plain(x)
-        # Inside inference mode nothing is recorded for a reverse pass.
-        with torch.inference_mode(False):
-            pullback: Any = torch.func.vjp(lambda s: self.map(s, x), u)
-            value, pull = pullback
-            return value, torch.vmap(lambda w: pull(w)[0], in_dims=-1, out_dims=-1)(W)
-
-    @final
-    def jacobian(self, u: Tensor, x: Tensor | None = None) -> Tensor:
-        """Return DF (..., N, N) at u (..., N): entry [i, j] is dF_i / du_j."""
-        self.check(u)
-        eye = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
-        return self.jvp(u, eye.expand(*u.shape, u.shape[-1]), x)[1]
+    def at(self, t: int) -> Dynamics:
+        """Return the dynamics of step t, itself unless the parameters change (see `schedule`)."""
+        return self
 
     @final
     def forward(self, input: Tensor | None = None, hx: Tensor | None = None) -> Tensor:
@@ -115,40 +83,12 @@ class Dynamics(nn.Module, abc.ABC):
         checks.finite("hx", self.check(hx))
         return step(self, hx, input, noise_of(self, hx), self.generator)
 
-    def check(self, u: Tensor) -> Tensor:
-        """Return `u` if it can be a state: floating, last axis N, kind of the parameters.
-
-        Raises
-        ------
-        ValueError
-            If it cannot, with what was expected and what came.
-        """
-        checks.floating("u", u, ndim=1)
-        if self.size not in (-1, u.shape[-1]):
-            raise ValueError(f"u: expected {self.size} on the last axis, got {tuple(u.shape)}")
-        like = next(self._numbers(), None)
-        return u if like is None else checks.same_kind("u", u, like, "the parameters")
-
-    def check_frame(self, name: str, u: Tensor, V: Tensor) -> Tensor:
-        """Return `u` if it can be a state and `V` a frame (..., N, k) of vectors at it.
-
-        Raises
-        ------
-        ValueError
-            If not; the frame is called `name`.
-        """
-        self.check(u)
-        if V.ndim != u.ndim + 1 or V.shape[:-1] != u.shape:
-            raise ValueError(f"{name}: expected (*{tuple(u.shape)}, k), got {tuple(V.shape)}")
-        return u
-
     def check_entry(self, name: str, values: Tensor) -> Tensor:
         """Return `values` if a parameter or buffer may take them; subclasses know domains."""
         return values
 
-    def _numbers(self) -> Iterator[Tensor]:
-        yield from (p for p in self.parameters() if p.is_floating_point())
-        yield from (b for b in self.buffers() if b.is_floating_point())
+    def _value(self, u: Tensor, x: Tensor | None) -> Tensor:
+        return self.map(u, x)
 
     def _zeros(self, input: Tensor | None) -> Tensor:
         if self.size < 0:
@@ -175,21 +115,11 @@ class FunctionDynamics(Dynamics):
         self.size = size if size == -1 else checks.count("size", size)
         self.noise = noise
         self.dt = checks.number("dt", dt, low=0)
-        self._fewest, self._most = _positional(fn)
+        self.arguments = positional(fn)
 
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return fn(u) or fn(u, x), checked to have the shape of u."""
-        if x is None and self._fewest > 1:
-            raise ValueError("x: expected a drive, since the function takes (u, x); got None")
-        if x is not None and self._most < 2:
-            raise ValueError("x: expected None, since the function takes u alone; got a drive")
-        value = self.fn(u) if x is None else self.fn(u, x)
-        if not isinstance(value, Tensor):
-            raise ValueError(f"f: expected the next state, a Tensor, got {type(value).__name__}")
-        if value.shape != u.shape:
-            expected, got = tuple(u.shape), tuple(value.shape)
-            raise ValueError(f"f: expected a state of the same shape {expected}, got {got}")
-        return value
+        return call("f", self.fn, self.arguments, u, x)
 
 
 @final
@@ -247,7 +177,7 @@ def as_dynamics(
     size
         N, checked against `obj`; for a bare callable, which does not know it, taken as given.
     noise, dt
-        Noise per step, scalar or (N,), and time per step; only for objects that have none.
+        Noise per step, scalar, (N,) or (N, N), and time per step; only for objects that have none.
 
     Raises
     ------
@@ -370,24 +300,28 @@ def add_noise(u: Tensor, sigma: Tensor | None, generator: torch.Generator | None
     """Return u + sigma B with one contiguous draw of B in the shape of u."""
     if sigma is None:
         return u
-    return u + sigma * torch.randn(u.shape, dtype=u.dtype, device=u.device, generator=generator)
+    B = torch.randn(u.shape, dtype=u.dtype, device=u.device, generator=generator)
+    return u + (B @ sigma.mT if sigma.ndim == 2 else sigma * B)
 
 
 def noise_of(f: Dynamics, u: Tensor) -> Tensor | None:
-    """Return the noise of f as a tensor like u, scalar or (N,); None where it is zero throughout.
+    """Return the noise of f as a tensor like u: scalar, (N,) or (N, N); None where it is all zero.
 
     Raises
     ------
     ValueError
-        If the noise is negative, not finite, or of a shape that is neither () nor (N,).
+        If the noise is of another shape, not finite, or negative where it is no matrix.
     """
     sigma = torch.as_tensor(f.noise, dtype=u.dtype, device=u.device)
-    if sigma.shape not in (torch.Size(()), u.shape[-1:]):
-        raise ValueError(f"noise: expected a number or ({u.shape[-1]},), got {tuple(sigma.shape)}")
+    n = u.shape[-1]
+    if sigma.shape not in ((), (n,), (n, n)):
+        raise ValueError(
+            f"noise: expected a number, ({n},) or ({n}, {n}), got {tuple(sigma.shape)}"
+        )
     checks.finite("noise", sigma)
-    if bool((sigma < 0).any()):
+    if sigma.ndim < 2 and bool((sigma < 0).any()):
         raise ValueError(f"noise: expected >= 0, got {float(sigma.min())}")
-    return sigma if sigma.requires_grad or bool((sigma > 0).any()) else None
+    return sigma if sigma.requires_grad or bool((sigma != 0).any()) else None
 
 
 def drive_at(x: Tensor | None, t: int) -> Tensor | None:
@@ -467,25 +401,3 @@ def _check_bounded(orbit: Tensor, every: int) -> None:
     raise ValueError(
         f"u: expected a bounded orbit, got numbers that are not finite {moment}{place}"
     )
-
-
-def _plain(value: MaybeTensor) -> MaybeTensor:
-    """Clone a tensor born in inference mode, which derivatives could not use outside it."""
-    if value is None or not value.is_inference():
-        return value
-    with torch.inference_mode(False):
-        return value.clone()
-
-
-def _positional(fn: Callable[..., Any]) -> tuple[int, int]:
-    """Return the least and largest number of positional arguments that fn takes, at most 2."""
-    target = fn.forward if isinstance(fn, nn.Module) else fn
-    try:
-        parameters = inspect.signature(target).parameters.values()
-    except (TypeError, ValueError):  # some builtins have no signature
-        return 1, 1
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    slots = [p for p in parameters if p.kind in kinds]
-    fewest = sum(p.default is inspect.Parameter.empty for p in slots)
-    many = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
-    return fewest, 2 if many else len(slots)

@@ -215,11 +215,10 @@ def _torch(kind, *sizes, **settings):
 
 def thinned(J):
     """Return the couplings with about half of them zero, and a row without any."""
-    mask = torch.ones_like(J).flatten()
-    mask[::2] = 0.0
-    mask = mask.reshape(J.shape)
-    mask[-1] = 0.0
-    return J * mask
+    i, j = (torch.arange(n) for n in J.shape)
+    kept = (i.unsqueeze(-1) + j) % 2 == 1
+    kept[-1] = False
+    return J * kept
 
 
 def low_rank(J, base=None):
@@ -250,6 +249,35 @@ def _scheduled(dtype):
     couplings = torch.stack([random_coupling(dtype, seed=seed) for seed in (2, 3)])
     values = {"threshold": thresholds, "coupling": couplings}
     return snt.scheduled(snt_cell(dtype, input_size=I, leak=0.2), values).at(1), I
+
+
+def spiral(dtype):
+    """Return a linear flow that turns, with noise that is correlated between neurons."""
+    A = torch.tensor([[-1.0, -2.0], [1.0, -0.5]], dtype=dtype)
+    D = torch.tensor([[0.5, 0.2], [0.2, 0.3]], dtype=dtype)
+    return snt.systems.OrnsteinUhlenbeck(A, diffusion=D)
+
+
+def neurons(dtype):
+    """Return a driven Amari-Wilson-Cowan flow with one value per neuron of every quantity."""
+    return snt.systems.AmariWilsonCowan(
+        random_coupling(dtype),
+        tau=per_neuron(0.5, 2.0, dtype),
+        gain=per_neuron(0.5, 1.5, dtype),
+        threshold=per_neuron(-0.3, 0.4, dtype),
+        diffusion=per_neuron(0.0, 0.1, dtype),
+        input_size=I,
+    )
+
+
+def neural_flow(dtype):
+    """Return a flow whose drift is a driven module with parameters."""
+    return snt.flows.as_flow(Perceptron(3, 2).to(dtype), size=3)
+
+
+def double_well():
+    """Return a double well in three dimensions with a flux."""
+    return snt.systems.DoubleWell(3, circulation=0.5, diffusion=0.1)
 
 
 _NEURONS = {"gain": (0.5, 1.5), "leak": (0.0, 0.8), "threshold": (-0.3, 0.4), "noise": (0.0, 0.2)}
@@ -295,5 +323,18 @@ DYNAMICS = [
     ("iterate-function", lambda _: (snt.iterate(snt.as_dynamics(push, size=3), 3), 1)),
     ("iterate-henon", lambda _: (snt.iterate(Henon(), 2), 0)),
     ("henon", lambda _: (Henon(), 0)),
+    ("euler", lambda _: (snt.EulerMaruyama(snt.systems.TanhRing(diffusion=0.05), 0.1), 0)),
+    ("euler-function", lambda _: (snt.EulerMaruyama(snt.flows.as_flow(push, size=3), 0.1), 1)),
+    ("euler-linear", lambda dtype: (snt.EulerMaruyama(spiral(dtype), 0.1), 0)),
+    ("euler-neurons", lambda dtype: (snt.EulerMaruyama(neurons(dtype), 0.1), I)),
+    ("runge-kutta", lambda _: (snt.RungeKutta4(snt.systems.Lorenz(), 0.01), 0)),
+    ("runge-kutta-neurons", lambda dtype: (snt.RungeKutta4(neurons(dtype), 0.2, substeps=2), I)),
+    ("runge-kutta-module", lambda dtype: (snt.RungeKutta4(neural_flow(dtype), 0.1), 2)),
+    ("roessler", lambda _: (snt.RungeKutta4(snt.systems.Roessler(diffusion=0.01), 0.05), 0)),
+    ("double-well", lambda _: (snt.EulerMaruyama(double_well(), 0.05), 0)),
+    ("systems-henon", lambda _: (snt.systems.Henon(), 0)),
+    ("systems-logistic", lambda _: (snt.systems.Logistic(3.7), 0)),
+    ("systems-cat-map", lambda _: (snt.systems.CatMap(), 0)),
+    ("systems-ikeda", lambda _: (snt.systems.Ikeda(), 0)),
 ]
 """Every dynamics in the library and one of the user's own."""

@@ -120,3 +120,18 @@ def test_generator():
         checks.generator(0, cpu)
     with pytest.raises(ValueError, match="generator: expected one on cuda, got cpu"):
         checks.generator(g, torch.device("cuda"))
+
+
+@given(value=numbers)
+def test_positive(value):
+    if value > 0:
+        assert checks.positive("dt", value) == value
+    else:
+        with pytest.raises(ValueError, match=r"^dt: expected a finite number > 0, got"):
+            checks.positive("dt", value)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, True, "1", None, torch.ones(1)])
+def test_positive_refuses(value):
+    with pytest.raises(ValueError, match=r"^dt: expected a finite number > 0, got"):
+        checks.positive("dt", value)

@@ -167,7 +167,11 @@ def test_everything_is_differentiable(factory, verb, device):
         slope = (value(1e-6) - value(-2e-6)) / 2e-6
     for leaf in leaves:
         leaf.requires_grad_()
-    gradients = torch.autograd.grad(value(1e-6), leaves, materialize_grads=True)
+    result = value(1e-6)
+    if not result.requires_grad:  # the tangent of a linear map is constant
+        assert_close(slope, torch.zeros_like(slope), rtol=0, atol=1e-7)
+        return
+    gradients = torch.autograd.grad(result, leaves, materialize_grads=True)
     found = sum((g * d).sum() for g, d in zip(gradients, directions, strict=True))
     assert_close(found, slope, rtol=1e-5, atol=1e-7)
 
@@ -356,6 +360,29 @@ def test_noise_has_its_standard_deviation(sigma):
     assert ((spread / expected - 1).abs() < 4 / math.sqrt(2 * 20000)).all()
 
 
+def test_correlated_noise_has_its_covariance():
+    L = torch.tensor([[0.5, 0.0], [-0.8, 0.3]], dtype=torch.float64)
+    still = snt.as_dynamics(torch.zeros_like, noise=L)
+    drawn = snt.rollout(still, torch.zeros(100, 2).double(), 200, generator=random_generator())
+    found, expected = drawn.flatten(0, 1).T.cov(), L @ L.T
+    variances = expected.diagonal()
+    stderr = ((expected.square() + variances.outer(variances)) / 20000).sqrt()
+    assert ((found - expected).abs() < 4 * stderr).all()
+
+
+def test_a_diagonal_matrix_makes_the_noise_of_its_diagonal():
+    sigma = torch.tensor([0.1, 0.0, 0.7], dtype=torch.float64)
+    f, g = (snt.as_dynamics(bend, noise=noise) for noise in (sigma, sigma.diag()))
+    u = state(2, size=3)
+    orbits = [snt.rollout(h, u, 5, generator=random_generator()) for h in (f, g)]
+    assert_close(*orbits, rtol=1e-14, atol=1e-14)
+    spectra = [
+        snt.analysis.lyapunov_spectrum(h, u, 20, generator=random_generator()) for h in (f, g)
+    ]
+    assert_close(spectra[0].exponents, spectra[1].exponents, rtol=1e-12, atol=1e-12)
+    assert noise_of(snt.as_dynamics(bend, noise=torch.zeros(3, 3)), u) is None
+
+
 def test_noisy_rotation_reaches_its_stationary_law():
     f = NoisyRotation(0.8, 0.5, 0.3)
     last = snt.rollout(f, torch.zeros(4000, 2, dtype=torch.float64), 60)[-1]
@@ -450,12 +477,12 @@ def test_rollout_records_no_graph_when_told():
         ({"f": snt_cell(torch.float64)}, "x: expected None, since the cell has input_size 0"),
         ({"f": bend}, "x: expected None, since the function takes u alone"),
         ({"f": push, "x": None}, "x: expected a drive, since the function takes"),
-        ({"f": lambda u, x: (u, u)}, "f: expected the next state, a Tensor, got tuple"),
+        ({"f": lambda u, x: (u, u)}, "f: expected a Tensor like u, got tuple"),
         (
             {"f": lambda u, x: u[..., :1]},
-            r"f: expected a state of the same shape \(4,\), got \(1,\)",
+            r"f: expected the shape of u, \(4,\), got \(1,\)",
         ),
-        ({"f": lambda u, x: u.sum()}, "f: expected a state of the same shape"),
+        ({"f": lambda u, x: u.sum()}, "f: expected the shape of u"),
     ],
 )
 def test_rollout_names_what_is_wrong(changes, message):
@@ -477,8 +504,8 @@ def test_rollout_names_what_is_wrong(changes, message):
         (torch.tensor([0.1, -0.2, 0.0]), "noise: expected >= 0"),
         (math.nan, "noise: expected finite"),
         (math.inf, "noise: expected finite"),
-        (torch.ones(2), r"noise: expected a number or \(3,\), got \(2,\)"),
-        (torch.ones(1, 3), "noise: expected a number or"),
+        (torch.ones(2), r"noise: expected a number, \(3,\) or \(3, 3\), got \(2,\)"),
+        (torch.ones(1, 3), "noise: expected a number, "),
     ],
 )
 def test_bad_noise_is_named(noise, message):
@@ -572,7 +599,12 @@ def test_forward_is_the_map_with_noise(factory, dtype, device):
     draw, F = generator_for(p.u), p.f.map(p.u, p.x)
     for step in steps:
         B = torch.randn(p.u.shape, generator=draw, dtype=dtype, device=device)
-        assert torch.equal(step, F + sigma * B if sigma.any() else F)
+        assert torch.equal(step, F + noisy(sigma, B) if sigma.any() else F)
+
+
+def noisy(sigma, B):
+    """Return sigma B for a scalar, (N,) or (N, N)."""
+    return B @ sigma.T if sigma.ndim == 2 else sigma * B
 
 
 @pytest.mark.parametrize("rows", [(), (2,), (2, 5)], ids=str)

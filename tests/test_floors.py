@@ -17,13 +17,25 @@ import sntorch
 ROOT = pathlib.Path(sntorch.__file__).parent
 
 FLOORS = [
-    {"checks", "results", "gaussian", "dynamics", "schedule", "flows", "transfer", "couplings"},
+    {
+        "checks",
+        "results",
+        "gaussian",
+        "callables",
+        "differentiable",
+        "dynamics",
+        "schedule",
+        "flows",
+        "transfer",
+        "couplings",
+    },
     {"cells", "torchcells", "systems", "plasticity", "meanfield"},
     {"analysis", "landscape"},
     {"plot", "training", "studies", "cli"},
 ]
 SAME_FLOOR = {
     ("plasticity", "cells"),
+    ("systems", "cells"),
     ("landscape", "analysis"),
     ("training", "plot"),
     ("studies", "plot"),

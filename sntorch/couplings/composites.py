@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, final
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +72,14 @@ class LowRank(Coupling):
         value = self.left @ self.right.T
         return value if self.base is None else value + self.base.to_dense()
 
+    def scale_(self, factor: float) -> Self:
+        """Multiply J by a number, in place: left and base."""
+        with torch.no_grad():
+            self.left.mul_(factor)
+        if self.base is not None:
+            self.base.scale_(factor)
+        return self
+
 
 @final
 class Blocks(Coupling):
@@ -131,6 +139,12 @@ class Blocks(Coupling):
                        for b, n in enumerate(self.sizes[1])], 1)
             for a, m in enumerate(self.sizes[0])
         ])  # fmt: skip
+
+    def scale_(self, factor: float) -> Self:
+        """Multiply J by a number, in place: every block."""
+        for _, layer in self._items():
+            layer.scale_(factor)
+        return self
 
     def _items(self) -> list[tuple[tuple[int, int], Any]]:
         return list(zip(self._places, self.layers.values(), strict=True))

@@ -12,6 +12,7 @@ method              input                 output
 ``push(V)``         frame (..., n, k)     J V (..., m, k); J is linear, so this is its tangent
 ``pull(W)``         frame (..., m, k)     :math:`J^\top W` (..., n, k)
 ``to_dense()``                            the matrix (m, n)
+``scale_(c)``       number                c J in place of J
 ==================  ====================  =========================================================
 
 All products are differentiable in the input and in the stored entries, to any order; the gradient
@@ -35,7 +36,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +57,7 @@ __all__ = [
 
 
 class Coupling(nn.Module, abc.ABC):
-    """A linear map that knows its products: subclass it with `shape`, three methods, and no more.
+    """A linear map that knows its products: subclass it with `shape`, four methods, and no more.
 
     `shape` is (m, n), as of a matrix.
     """
@@ -74,6 +75,10 @@ class Coupling(nn.Module, abc.ABC):
     @abc.abstractmethod
     def to_dense(self) -> Tensor:
         """Return the matrix (m, n), differentiable in the stored entries."""
+
+    @abc.abstractmethod
+    def scale_(self, factor: float) -> Self:
+        """Multiply J by a number, in place and without a gradient; return the layer."""
 
     def forward(self, f: Tensor) -> Tensor:
         """Return J f (..., m) for f (..., n)."""
@@ -140,6 +145,12 @@ class Dense(Coupling):
         """Return the matrix itself."""
         return self.weight
 
+    def scale_(self, factor: float) -> Self:
+        """Multiply J by a number, in place."""
+        with torch.no_grad():
+            self.weight.mul_(factor)
+        return self
+
 
 @final
 class Sparse(Coupling):
@@ -202,6 +213,12 @@ class Sparse(Coupling):
         """Return the matrix (m, n)."""
         index = self.pattern.rows(), self.columns
         return self.values.new_zeros(self.shape).index_put(index, self.values)
+
+    def scale_(self, factor: float) -> Self:
+        """Multiply J by a number, in place."""
+        with torch.no_grad():
+            self.values.mul_(factor)
+        return self
 
     def to_csr(self) -> Tensor:
         """Return the matrix as a CSR tensor without a gradient, e.g. for scipy."""

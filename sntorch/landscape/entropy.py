@@ -5,7 +5,7 @@ of forward over backward probability of every observed step is known exactly.  I
 its mean is the entropy production per step (nats),
 
 .. math:: e = \Big\langle \tfrac12 \big[ |u - F(u')|^2_{S^{-1}} - |u' - F(u)|^2_{S^{-1}} \big]
-          \Big\rangle, \qquad S = \mathrm{diag}(\sigma^2),
+          \Big\rangle, \qquad S = \sigma \sigma^T,
 
 zero exactly under detailed balance and unbiased for any length of the orbit.  It grows like
 1/sigma^2 as the noise vanishes and has no value for a deterministic network: there the contraction
@@ -35,7 +35,7 @@ class EntropyProduction(Result):
     """Entropy production of every row, or the contraction rate where there is no noise."""
 
     value: Tensor
-    """(...), in `unit`; NaN where the noise is zero on some neuron."""
+    """(...), in `unit`; NaN where the noise is zero on some neuron or singular."""
     stderr: Tensor
     """(...), by block averaging along the orbit."""
     contraction: Tensor
@@ -112,12 +112,12 @@ def entropy_production(
         raise ValueError(f"x: expected a constant drive (I,), got {tuple(x.shape)}")
     with observing(f, trajectory):
         sigma = noise_of(f, trajectory)
-        spread = 0.0 if sigma is None else float(sigma.square().mean().sqrt())
+        spread = 0.0 if sigma is None else _root_mean_square(sigma)
         none = torch.full_like(trajectory[0, ..., 0], torch.nan)
         produced = contracted = (none, none)
         if sigma is None:
             contracted = _contraction(f, trajectory, x)
-        elif bool((sigma > 0).all()):
+        elif _reaches_everywhere(sigma):
             produced = _log_ratio(f, trajectory, x, sigma)
     return EntropyProduction(
         value=produced[0] / f.dt,
@@ -133,11 +133,30 @@ def entropy_production(
 def _log_ratio(f: Dynamics, u: Tensor, x: Tensor | None, sigma: Tensor) -> tuple[Tensor, Tensor]:
     rows = max(1, _CHUNK // u[0].numel())
     mapped = torch.cat([f.map(part, x) for part in u.split(rows)])
-    forward = ((u[1:] - mapped[:-1]) / sigma).square().sum(-1)
-    backward = ((u[:-1] - mapped[1:]) / sigma).square().sum(-1)
+    forward = _whitened(u[1:] - mapped[:-1], sigma).square().sum(-1)
+    backward = _whitened(u[:-1] - mapped[1:], sigma).square().sum(-1)
     ratio = (backward - forward) / 2
     lengths = block_lengths(len(ratio))
     return block_mean(torch.stack([part.mean(0) for part in ratio.split(lengths)]), lengths)
+
+
+def _whitened(difference: Tensor, sigma: Tensor) -> Tensor:
+    if sigma.ndim < 2:
+        return difference / sigma
+    rows = difference.flatten(0, -2)  # as one matrix: sigma is factorised once
+    return torch.linalg.solve(sigma.mT, rows, left=False).view_as(difference)
+
+
+def _reaches_everywhere(sigma: Tensor) -> bool:
+    if sigma.ndim < 2:
+        return bool((sigma > 0).all())
+    return int(torch.linalg.matrix_rank(sigma)) == len(sigma)
+
+
+def _root_mean_square(sigma: Tensor) -> float:
+    """Return the noise of a neuron, root mean square over neurons."""
+    variances = sigma.square().sum(-1) if sigma.ndim == 2 else sigma.square()
+    return float(variances.mean().sqrt())
 
 
 def _contraction(f: Dynamics, u: Tensor, x: Tensor | None) -> tuple[Tensor, Tensor]:

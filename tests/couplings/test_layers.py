@@ -97,6 +97,14 @@ def test_a_step_of_an_optimiser_changes_stored_entries_only(make):
         assert not changed[3:, :3].any()
 
 
+@every_layer
+def test_scaling(make):
+    layer, J = built(make)
+    assert layer.scale_(0.25) is layer
+    close(layer.to_dense().detach(), 0.25 * J)
+    assert all(p.is_leaf and p.requires_grad for p in layer.parameters())
+
+
 # A module like any other
 
 
@@ -213,6 +221,10 @@ def test_the_users_own_coupling():
 
         def rmatmat(self, Y):
             return self.strength * Y.roll(-1, 0)
+
+        def scale_(self, factor):
+            self.strength *= factor
+            return self
 
         def to_dense(self):
             return self.matmat(torch.eye(self.shape[1], dtype=torch.float64))

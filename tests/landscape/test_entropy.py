@@ -104,6 +104,24 @@ def test_linear_map_with_noise_per_neuron(seed):
     assert within_four(measured(f, steady(f, 4)), expected)
 
 
+def test_linear_map_with_correlated_noise():
+    M = 0.3 * states(3, 3, seed=1)
+    L = matrix([[0.6, 0.0, 0.0], [-0.5, 0.3, 0.0], [0.2, 0.4, 0.5]])
+    f = linear(M, L)
+    inverse = torch.linalg.inv(L)  # in the coordinates L^-1 u the noise is 1 on every neuron
+    expected = linear_entropy(inverse @ M @ L, 1.0)
+    assert expected > 0.2
+    orbit = steady(f, 3)
+    assert within_four(measured(f, orbit), expected)
+    variances = (L @ L.T).diagonal()
+    assert entropy_production(f, orbit).noise == pytest.approx(float(variances.mean().sqrt()))
+
+
+def test_noise_of_a_singular_matrix_has_no_entropy_production():
+    f = linear(0.3 * states(2, 2), matrix([[1.0, 0.0], [1.0, 0.0]]))
+    assert entropy_production(f, steady(f, 2, rows=2, steps=10)).value.isnan().all()
+
+
 def test_constant_drive_moves_the_centre_only():
     f, x = NoisyRotation(0.9, 0.3, 1.0), matrix([2.0, -1.0])
     assert within_four(measured(f, steady(f, 2, x=x), x=x), 1.4892437)

@@ -1,0 +1,101 @@
+"""Functions of states and their derivatives: what maps and the drifts of flows have in common.
+
+F(u, x) takes states u (..., N), whose axes before the last are independent rows, and a drive x.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from typing import Any, TypeVar, final
+
+import torch
+from torch import Tensor, nn
+
+from sntorch import checks
+
+__all__ = ["Differentiable"]
+
+MaybeTensor = TypeVar("MaybeTensor", Tensor, Tensor | None)
+
+
+class Differentiable(nn.Module, abc.ABC):
+    """A function F(u, x) of states with its derivatives: what a map and the drift of a flow share.
+
+    `jvp` and `vjp` work for every F by ``torch.func``; a subclass that knows its own tangent
+    overrides them.  `size` is N; -1 means that the state tells.
+    """
+
+    size: int
+
+    @abc.abstractmethod
+    def _value(self, u: Tensor, x: Tensor | None) -> Tensor:
+        """Return F(u, x) (..., N)."""
+
+    def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F(u, x) (..., N) and DF V (..., N, k) for V (..., N, k), by forward mode."""
+
+        def push(v: Tensor) -> Any:
+            return torch.func.jvp(lambda s: self._value(s, x), (u,), (v,))
+
+        u, V, x = _plain(self.check_frame("V", u, V)), _plain(V), _plain(x)
+        columns: Any = (None, -1)  # F does not depend on the column
+        with torch.inference_mode(False):
+            value, pushed = torch.vmap(push, in_dims=-1, out_dims=columns)(V)
+        # Inside vmap, numbers taken from a single state promote to the default of Python's floats.
+        return value, pushed.to(V.dtype)
+
+    def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F(u, x) (..., N) and DF^T W (..., N, k) for W (..., N, k), by reverse mode."""
+        u, W, x = _plain(self.check_frame("W", u, W)), _plain(W), _plain(x)
+        # Inside inference mode nothing is recorded for a reverse pass.
+        with torch.inference_mode(False):
+            pullback: Any = torch.func.vjp(lambda s: self._value(s, x), u)
+            value, pull = pullback
+            return value, torch.vmap(lambda w: pull(w)[0], in_dims=-1, out_dims=-1)(W)
+
+    @final
+    def jacobian(self, u: Tensor, x: Tensor | None = None) -> Tensor:
+        """Return DF (..., N, N) at u (..., N): entry [i, j] is dF_i / du_j."""
+        self.check(u)
+        eye = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+        return self.jvp(u, eye.expand(*u.shape, u.shape[-1]), x)[1]
+
+    def check(self, u: Tensor) -> Tensor:
+        """Return `u` if it can be a state: floating, last axis N, kind of the parameters.
+
+        Raises
+        ------
+        ValueError
+            If it cannot, with what was expected and what came.
+        """
+        checks.floating("u", u, ndim=1)
+        if self.size not in (-1, u.shape[-1]):
+            raise ValueError(f"u: expected {self.size} on the last axis, got {tuple(u.shape)}")
+        like = next(self._numbers(), None)
+        return u if like is None else checks.same_kind("u", u, like, "the parameters")
+
+    def check_frame(self, name: str, u: Tensor, V: Tensor) -> Tensor:
+        """Return `u` if it can be a state and `V` a frame (..., N, k) of vectors at it.
+
+        Raises
+        ------
+        ValueError
+            If not; the frame is called `name`.
+        """
+        self.check(u)
+        if V.ndim != u.ndim + 1 or V.shape[:-1] != u.shape:
+            raise ValueError(f"{name}: expected (*{tuple(u.shape)}, k), got {tuple(V.shape)}")
+        return u
+
+    def _numbers(self) -> Iterator[Tensor]:
+        yield from (p for p in self.parameters() if p.is_floating_point())
+        yield from (b for b in self.buffers() if b.is_floating_point())
+
+
+def _plain(value: MaybeTensor) -> MaybeTensor:
+    """Clone a tensor born in inference mode, which derivatives could not use outside it."""
+    if value is None or not value.is_inference():
+        return value
+    with torch.inference_mode(False):
+        return value.clone()
