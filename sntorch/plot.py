@@ -31,7 +31,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sntorch.analysis import JacobianSpectrum, LyapunovSpectrum
+from sntorch.analysis import JacobianSpectrum, LyapunovSpectrum, PseudospectralRadius
 from sntorch.landscape import AreaRates, EntropyProduction, FluxField
 from sntorch.results import Result, TrainingHistory, over_rows, time_unit
 
@@ -132,7 +132,27 @@ def _(result: JacobianSpectrum, ax: Axes | None = None) -> Axes:
     _eigenvalues(ax, result, "eigenvalues", _DARK)
     _complex_plane(ax, result)
     note = f"spectral radius {_mean(result.radius):.3g} per step"
+    if result.eigenvalues.shape[-1] < result.size:
+        note += f"\nthe {result.eigenvalues.shape[-1]} leading of {result.size} eigenvalues"
     return _finish(ax, "Spectrum of the Jacobian", result.eigenvalues, note)
+
+
+@plot.register
+@style()
+def _(result: PseudospectralRadius, ax: Axes | None = None) -> Axes:
+    ax = _axes(ax)
+    size = _array(result.epsilon)
+    radius = _array(result.radius).reshape(-1, len(size))
+    ax.plot(size, radius.T, "o-", color=_DARK, alpha=max(0.2, 1 / len(radius)))
+    normal = _mean(result.spectral_radius) + size
+    ax.plot(size, normal, label="if normal", **_THEORY)
+    ax.axhline(1, label="unit circle", **_THEORY | {"linestyle": (0, (1, 1.5))})
+    ax.set_xscale("log")
+    _label(ax, "size of the perturbation ε (per step)", "pseudospectral radius (per step)")
+    kreiss = _mean(result.kreiss)
+    note = f"some power of DF grows by {kreiss:.3g} at least (Kreiss)"
+    note = note if math.isfinite(kreiss) else "an eigenvalue lies outside the unit circle"
+    return _finish(ax, "Pseudospectral radius", result.radius, note)
 
 
 @plot.register
@@ -368,8 +388,16 @@ def _eigenvalues(ax: Axes, result: JacobianSpectrum, label: str, colour: str) ->
 
 def _complex_plane(ax: Axes, result: JacobianSpectrum) -> None:
     circle = np.exp(2j * np.pi * np.linspace(0, 1, 181))
-    disk = _mean(result.disk_centre) + _mean(result.disk_radius) * circle
-    ax.plot(np.real(disk), np.imag(disk), label="circular law", **_THEORY)
+    real, imaginary = (_mean(axis) for axis in result.semi_axes.unbind(-1))
+    law = "elliptic law"
+    if abs(_mean(result.symmetry)) < 5 / result.size:  # what chance alone gives
+        real, imaginary, law = *[_mean(result.disk_radius)] * 2, "circular law"
+    ax.plot(
+        _mean(result.disk_centre) + real * np.real(circle),
+        imaginary * np.imag(circle),
+        label=law,
+        **_THEORY,
+    )
     dotted: dict[str, Any] = _THEORY | {"linestyle": (0, (1, 1.5))}
     ax.plot(np.real(circle), np.imag(circle), label="unit circle", **dotted)
     ax.set_aspect("equal", adjustable="datalim")

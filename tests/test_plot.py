@@ -28,6 +28,7 @@ from sntorch.results import TrainingHistory
 UNITS = {
     "lyapunov": "(nats / step)",
     "spectrum": "(per step)",
+    "pseudospectrum": "(per step)",
     "flux": "(nats / step)",
     "area": "(u² / step)",
     "field": "(units of u)",
@@ -101,6 +102,7 @@ def records():
     return {
         "lyapunov": snt.analysis.lyapunov_spectrum(cell, orbit[-1, :3], 30, generator=g),
         "spectrum": snt.analysis.jacobian_spectrum(cell, orbit[-1]),
+        "pseudospectrum": snt.analysis.pseudospectral_radius(cell, orbit[-1, :3]),
         "flux": snt.landscape.entropy_production(cell, orbit),
         "area": snt.landscape.area_rates(orbit),
         "field": snt.landscape.flux_field(orbit),

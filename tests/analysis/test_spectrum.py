@@ -11,7 +11,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.analysis import JacobianSpectrum, jacobian_spectrum
+from sntorch.analysis import JacobianSpectrum, arnoldi, jacobian_spectrum
 
 EXACT: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-12}
 # Central differences know a derivative to 1e-9, an eigenvalue of a non-normal matrix to less.
@@ -225,9 +225,141 @@ def test_scalars():
         eigenvalues=torch.tensor([[3j, 1.0], [-1.0, 0.5]]),
         singular_values=torch.tensor([[4.0, 1.0], [2.0, 0.0]]),
         disk_centre=torch.tensor([0.0, 9.0]),
-        disk_radius=torch.tensor([1.0, 2.0]),
+        disk_radius=torch.tensor([math.sqrt(5.0), 2.0]),
+        symmetry=torch.tensor([0.0, 0.5]),
+        abscissa=torch.tensor([1.0, 2.0]),
+        size=2,
     )
-    assert result.scalars() == {"radius": 2.0, "circular_law": 6.0, "norm": 3.0}
+    scalars = result.scalars()
+    assert scalars.pop("henrici") == pytest.approx((0 + math.sqrt(1 - 1.25 / 170)) / 2)
+    assert scalars.pop("circular_law") == pytest.approx((math.sqrt(5) + 11) / 2)
+    assert scalars == {"radius": 2.0, "norm": 3.0, "symmetry": 0.25, "abscissa": 1.5}
+
+
+# Reciprocal couplings, outliers, normality
+
+
+def linear(M):
+    return lambda u: u @ M.T
+
+
+@pytest.mark.parametrize("tau", [-0.6, 0.0, 0.5, 1.0])
+def test_elliptic_law(tau):
+    """Edges of the spectrum at finite N are within a few per cent of r (1 +- tau)."""
+    n, std = 500, 0.8
+    J = snt.couplings.gaussian(n, std=std, symmetry=tau, generator=random_generator()).double()
+    result = jacobian_spectrum(snt.SNTCell(J, leak=0.3), torch.zeros(n).double())
+    assert float(result.symmetry) == pytest.approx(tau, abs=4 * 2**0.5 / n)
+    assert_close(
+        result.semi_axes, std * torch.tensor([1 + tau, 1 - tau]).double(), rtol=0, atol=0.02
+    )
+    shifted = result.eigenvalues - 0.3
+    assert float(shifted.real.abs().max()) == pytest.approx(std * (1 + tau), rel=0.08)
+    assert float(shifted.imag.abs().max()) == pytest.approx(std * (1 - tau), rel=0.08, abs=1e-12)
+    assert not result.outliers(0.15).any() or tau == 1.0  # an ellipse without width has no inside
+
+
+def test_outliers_are_those_of_the_structure():
+    n = 400
+    J = snt.couplings.gaussian(n, mean=2.5, generator=random_generator()).double()
+    J = J + 2 * torch.outer(torch.eye(n)[0], torch.eye(n)[1]).double()  # nilpotent: none of them
+    result = jacobian_spectrum(snt.SNTCell(J), torch.zeros(n).double())
+    assert result.outliers(0.2).tolist() == [True] + [False] * (n - 1)
+    assert not jacobian_spectrum(linear(torch.eye(3) * 0.4), torch.zeros(3)).outliers().any()
+
+
+@pytest.mark.parametrize(("a", "b", "c"), [(0.5, 2.0, -0.3), (0.0, 1.0, 0.0), (1.0, 0.0, 2.0)])
+def test_normality_of_a_triangle(a, b, c):
+    M = torch.tensor([[a, b], [0.0, c]], dtype=torch.float64)
+    result = jacobian_spectrum(linear(M), torch.zeros(2).double())
+    assert float(result.henrici) == pytest.approx(abs(b) / math.sqrt(a**2 + b**2 + c**2), abs=1e-8)
+    abscissa = (a + c + math.hypot(a - c, b)) / 2
+    assert float(result.abscissa) == pytest.approx(abscissa)
+
+
+def test_rotations_are_normal():
+    M = snt.couplings.orthogonal(30, generator=random_generator()).double()
+    M = torch.linalg.qr(M).Q  # orthogonal in double precision too
+    result = jacobian_spectrum(linear(M), torch.zeros(30).double())
+    assert float(result.henrici) < 1e-6
+    assert_close(result.singular_values, torch.ones(30).double())
+
+
+# Leading part of large networks
+
+
+def big(n=300, dtype=torch.float64, **settings):
+    J = snt.couplings.sparse(n, degree=20, layout="csr", generator=random_generator(), dtype=dtype)
+    return snt.SNTCell(J, leak=0.2, **settings), 0.5 * states(n).to(dtype)
+
+
+@pytest.mark.parametrize("k", [1, 6])
+@pytest.mark.parametrize("rows", [(), (2,)], ids=str)
+def test_leading_part_is_that_of_the_whole(k, rows):
+    f, _ = big(input_size=2)
+    u, x = states(*rows, 300), states(*rows, 2)
+    part, whole = jacobian_spectrum(f, u, x, k=k), jacobian_spectrum(f, u, x)
+    assert part.eigenvalues.shape == part.singular_values.shape == (*rows, k)
+    assert_close(part.eigenvalues.abs(), whole.eigenvalues[..., :k].abs(), rtol=1e-9, atol=0)
+    assert_close(part.singular_values, whole.singular_values[..., :k], rtol=1e-9, atol=0)
+    assert_close(part.abscissa, whole.abscissa, rtol=1e-9, atol=0)
+    # Moments from eight random vectors; the documented error with room for four of it.
+    error = 4 / (8 * 300) ** 0.5
+    assert_close(part.disk_centre, whole.disk_centre, rtol=0, atol=error)
+    assert_close(part.disk_radius, whole.disk_radius, rtol=error, atol=0)
+    assert_close(part.symmetry, whole.symmetry, rtol=0, atol=error)
+    assert bool(part.henrici.isnan().all())
+    assert part.size == whole.size == 300
+
+
+def test_leading_part_of_everything():
+    f, u = network(), states(6)
+    for k in (4, 5, 6):
+        found, whole = jacobian_spectrum(f, u, k=k), jacobian_spectrum(f, u)
+        assert_close(found.eigenvalues.abs(), whole.eigenvalues.abs()[:k], rtol=1e-8, atol=0)
+        assert_close(found.singular_values, whole.singular_values[:k], rtol=1e-8, atol=0)
+
+
+def test_leading_part_of_a_large_sparse_network_follows_the_law():
+    n, std, gain = 20_000, 0.9, 1.3
+    J = snt.couplings.sparse(
+        n, degree=50, mean=2.0, std=std, layout="csr", generator=random_generator()
+    )
+    f, u = snt.SNTCell(J, gain=gain, leak=0.1), torch.randn(n, generator=random_generator(1))
+    result = jacobian_spectrum(f, u, k=2)
+    slope = gain * (1 - torch.tanh(gain * u).square())
+    # The mean of who is connected adds mean^2 / K to the variance.
+    radius = float(((std**2 + 4.0 / 50) * slope.square().mean()).sqrt())
+    assert float(result.disk_radius) == pytest.approx(radius, rel=0.02)
+    assert float(result.radius) == pytest.approx(
+        0.1 + 2.0 * float(slope.mean()), abs=4 * std / n**0.5
+    )
+    assert float(result.eigenvalues[1].abs()) == pytest.approx(0.1 + radius, rel=0.1)
+
+
+def test_leading_part_in_single_precision():
+    f, u = big(dtype=torch.float32)
+    found, whole = jacobian_spectrum(f, u, k=3), jacobian_spectrum(f, u)
+    assert found.eigenvalues.dtype == torch.complex64
+    assert_close(found.eigenvalues.abs(), whole.eigenvalues[:3].abs(), rtol=1e-4, atol=0)
+
+
+def test_what_does_not_converge_is_not_a_number(monkeypatch):
+    def stuck(*arguments, **settings):
+        raise arnoldi.ArpackNoConvergence("stuck", np.array([0.5]), np.zeros((300, 1)))
+
+    monkeypatch.setattr(arnoldi, "eigs", stuck)
+    f, u = big()
+    result = jacobian_spectrum(f, u, k=3)
+    assert result.eigenvalues.abs().tolist()[0] == 0.5
+    assert bool(result.eigenvalues[1:].isnan().all())
+    assert bool(result.singular_values.isfinite().all())
+
+
+@pytest.mark.parametrize("k", [0, 7, 1.5])
+def test_how_many_is_checked(k):
+    with pytest.raises(ValueError, match="k: expected a whole number with 1 <= k <= 6"):
+        jacobian_spectrum(network(), states(6), k=k)
 
 
 # Wrong arguments
