@@ -147,7 +147,8 @@ def _(result: PseudospectralRadius, ax: Axes | None = None) -> Axes:
     normal = _mean(result.spectral_radius) + size
     ax.plot(size, normal, label="if normal", **_THEORY)
     ax.axhline(1, label="unit circle", **_THEORY | {"linestyle": (0, (1, 1.5))})
-    ax.set_xscale("log")
+    if (size > 0).any() and np.isfinite(size).any():
+        ax.set_xscale("log")
     _label(ax, "size of the perturbation ε (per step)", "pseudospectral radius (per step)")
     kreiss = _mean(result.kreiss)
     note = f"some power of DF grows by {kreiss:.3g} at least (Kreiss)"
@@ -391,7 +392,8 @@ def _complex_plane(ax: Axes, result: JacobianSpectrum) -> None:
     real, imaginary = (_mean(axis) for axis in result.semi_axes.unbind(-1))
     law = "elliptic law"
     if abs(_mean(result.symmetry)) < 5 / result.size:  # what chance alone gives
-        real, imaginary, law = *[_mean(result.disk_radius)] * 2, "circular law"
+        real = imaginary = _mean(result.disk_radius)
+        law = "circular law"
     ax.plot(
         _mean(result.disk_centre) + real * np.real(circle),
         imaginary * np.imag(circle),
