@@ -53,7 +53,9 @@ def lyapunov(exponents, stderr=None, size=9):
         history=exponents.unsqueeze(0),
         log_det=torch.full(exponents.shape[:-1], torch.nan),
         size=size,
+        kind="autonomous",
         spread=0.0,
+        trusted=exponents.shape[-1],
     )
 
 
