@@ -19,6 +19,7 @@ from sntorch.cells import SNT as SNT
 from sntorch.cells import SNTCell as SNTCell
 from sntorch.dynamics import Dynamics as Dynamics
 from sntorch.dynamics import as_dynamics as as_dynamics
+from sntorch.dynamics import compile_tangents as compile_tangents
 from sntorch.dynamics import iterate as iterate
 from sntorch.dynamics import rollout as rollout
 from sntorch.torchcells import TorchDynamics as TorchDynamics

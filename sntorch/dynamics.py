@@ -27,6 +27,7 @@ import abc
 import contextlib
 import functools
 import inspect
+import types
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, final
 
@@ -36,10 +37,12 @@ from torch import Tensor, nn
 from sntorch import checks
 
 __all__ = [
+    "CompiledTangents",
     "Dynamics",
     "FunctionDynamics",
     "IteratedDynamics",
     "as_dynamics",
+    "compile_tangents",
     "drive_at",
     "enter",
     "iterate",
@@ -73,15 +76,16 @@ class Dynamics(nn.Module, abc.ABC):
     def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F(u, x) (..., N) and DF V (..., N, k) for V (..., N, k), by forward mode."""
 
-        def push(v: Tensor) -> Any:
-            return torch.func.jvp(lambda s: self.map(s, x), (u,), (v,))
-
         u, V, x = _plain(self.check_frame("V", u, V)), _plain(V), _plain(x)
-        columns: Any = (None, -1)  # F does not depend on the column
         with torch.inference_mode(False):
-            value, pushed = torch.vmap(push, in_dims=-1, out_dims=columns)(V)
-        # Inside vmap, numbers taken from a single state promote to the default of Python's floats.
-        return value, pushed.to(V.dtype)
+            try:
+                return _push(self.map, u, V, x)
+            except RuntimeError as error:
+                self.map(u, x)  # a mistake in the map itself shows here, as it is
+                raise ValueError(
+                    "f: expected a map that torch can differentiate in forward mode, got "
+                    f"{_first_line(error)!r}; use plain operations, or override jvp"
+                ) from error
 
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F(u, x) (..., N) and DF^T W (..., N, k) for W (..., N, k), by reverse mode."""
@@ -218,6 +222,45 @@ class IteratedDynamics(Dynamics):
         return value, W
 
 
+@final
+class CompiledTangents(Dynamics):
+    """The same dynamics with compiled tangents; made by `compile_tangents`."""
+
+    def __init__(self, f: Dynamics) -> None:
+        super().__init__()
+        self.base = f
+        self.size, self.noise, self.dt, self.generator = f.size, f.noise, f.dt, f.generator
+        self._compiled: Callable[..., tuple[Tensor, Tensor]] | None = None
+
+    def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
+        """Return F(u, x) of the base."""
+        return self.base.map(u, x)
+
+    def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F and DF V by compiled code; where gradients are recorded, as the base does."""
+        if torch.is_grad_enabled():
+            return self.base.jvp(u, V, x)
+        u, V, x = _plain(self.check_frame("V", u, V)), _plain(V), _plain(x)
+        if self._compiled is None:
+            self._compiled = _compile_push()
+        with torch.inference_mode(False):
+            try:
+                return self._compiled(self.base.map, u, V, x)
+            except RuntimeError as error:
+                self.base.jvp(u, V, x)  # a mistake in the map itself shows here, as it is
+                raise RuntimeError(
+                    "f: torch.compile failed, which needs a C++ compiler and a map of plain "
+                    f"operations: {_first_line(error)!r}; use f without compile_tangents"
+                ) from error
+
+    def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F and DF^T W of the base."""
+        return self.base.vjp(u, W, x)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_compiled": None}  # a copy compiles for itself
+
+
 @functools.singledispatch
 def as_dynamics(
     obj: object,
@@ -296,6 +339,22 @@ def iterate(f: object, n: int) -> Dynamics:
     tensor([8.])
     """
     return IteratedDynamics(as_dynamics(f), n)
+
+
+def compile_tangents(f: object) -> Dynamics:
+    """Return f with `jvp` compiled by torch: some seconds at first, then several times faster.
+
+    Worth it for functions and modules of one's own that are asked for thousands of tangents, as
+    `analysis.lyapunov_spectrum` does; SNT cells and torch's networks know their tangents and are
+    faster without.  Every new shape of state and frame is compiled anew, up to torch's limit of 8.
+    Where gradients are recorded, as in `analysis.growth_rates`, the tangents are those of f.
+
+    Raises
+    ------
+    RuntimeError
+        From the first `jvp`, where torch cannot compile, for instance without a C++ compiler.
+    """
+    return CompiledTangents(as_dynamics(f))
 
 
 def rollout(
@@ -459,6 +518,30 @@ def _check_bounded(orbit: Tensor, every: int) -> None:
     raise ValueError(
         f"u: expected a bounded orbit, got numbers that are not finite {moment}{place}"
     )
+
+
+def _push(
+    map: Callable[[Tensor, Tensor | None], Tensor], u: Tensor, V: Tensor, x: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return F(u, x) and DF V, one forward derivative per column."""
+
+    def push(v: Tensor) -> Any:
+        return torch.func.jvp(lambda s: map(s, x), (u,), (v,))
+
+    columns: Any = (None, -1)  # F does not depend on the column
+    value, pushed = torch.vmap(push, in_dims=-1, out_dims=columns)(V)
+    # Inside vmap, numbers taken from a single state promote to the default of Python's floats.
+    return value, pushed.to(V.dtype)
+
+
+def _compile_push() -> Callable[..., tuple[Tensor, Tensor]]:
+    # Torch compiles a code object a few times only: every dynamics gets one of its own.
+    own = types.FunctionType(_push.__code__.replace(), _push.__globals__, "_push")
+    return torch.compile(own, fullgraph=True, dynamic=False)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _plain(value: MaybeTensor) -> MaybeTensor:

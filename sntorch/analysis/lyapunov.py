@@ -176,9 +176,7 @@ def lyapunov_spectrum(
     k = checks.count("k", u.shape[-1] if k is None else k, high=u.shape[-1])
     checks.generator(generator, u.device)
     with observing(f, u):
-        walk = TangentWalk(
-            f, u.clone(), k, x, generator, Interval(interval, u.dtype), volume=True
-        )
+        walk = TangentWalk(f, u.clone(), k, x, generator, Interval(interval, u.dtype), volume=True)
         walk.skip(transient)
         lengths = block_lengths(steps)
         grown, dets = zip(*(walk.advance(length) for length in lengths), strict=True)

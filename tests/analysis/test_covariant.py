@@ -240,9 +240,7 @@ def test_memory_grows_like_the_root_of_time():
 def test_random_streams(own):
     f, u = network(noise=0.5), states(8)
     before, g = torch.get_rng_state(), random_generator(1) if own else None
-    first, second = (
-        covariant_lyapunov_vectors(f, u, 10, settle=10, generator=g) for _ in range(2)
-    )
+    first, second = (covariant_lyapunov_vectors(f, u, 10, settle=10, generator=g) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first.states, second.states) != own
     if g is not None:  # advanced as by one walk
