@@ -75,7 +75,6 @@ class Dynamics(nn.Module, abc.ABC):
 
     def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F(u, x) (..., N) and DF V (..., N, k) for V (..., N, k), by forward mode."""
-
         u, V, x = _plain(self.check_frame("V", u, V)), _plain(V), _plain(x)
         with torch.inference_mode(False):
             try:
@@ -84,7 +83,7 @@ class Dynamics(nn.Module, abc.ABC):
                 self.map(u, x)  # a mistake in the map itself shows here, as it is
                 raise ValueError(
                     "f: expected a map that torch can differentiate in forward mode, got "
-                    f"{_first_line(error)!r}; use plain operations, or override jvp"
+                    f"{_brief(error)!r}; use plain operations, or override jvp"
                 ) from error
 
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -250,7 +249,7 @@ class CompiledTangents(Dynamics):
                 self.base.jvp(u, V, x)  # a mistake in the map itself shows here, as it is
                 raise RuntimeError(
                     "f: torch.compile failed, which needs a C++ compiler and a map of plain "
-                    f"operations: {_first_line(error)!r}; use f without compile_tangents"
+                    f"operations: {_brief(error)!r}; use f without compile_tangents"
                 ) from error
 
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -540,8 +539,9 @@ def _compile_push() -> Callable[..., tuple[Tensor, Tensor]]:
     return torch.compile(own, fullgraph=True, dynamic=False)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _brief(error: Exception) -> str:
+    """Return the first two lines, the second of which names the cause where torch wraps it."""
+    return " ".join(str(error).strip().splitlines()[:2]) or type(error).__name__
 
 
 def _plain(value: MaybeTensor) -> MaybeTensor:
