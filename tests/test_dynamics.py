@@ -622,7 +622,7 @@ def test_a_compiler_that_fails_is_named(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
+@pytest.mark.filterwarnings("ignore")  # torch's own, while it compiles
 def test_compiled_tangents():
     base, f = compiled()
     with torch.no_grad():
