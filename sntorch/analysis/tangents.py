@@ -21,7 +21,9 @@ from __future__ import annotations
 import math
 import warnings
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -48,7 +50,7 @@ class Interval:
         self.target = 7.0 if double else 2.0
         self.limit = 10.0 if double else 3.0
         """Decades by which a column may be shorter than the longest and still be trusted."""
-        self.worst: Tensor | None = None
+        self.worst: NDArray[np.float64] | None = None
         """Decades (k,) by which each column was shorter than the longest, at worst."""
         self._steps, self._decades, self._excess = 0, 0.0, 0.0
 
@@ -60,19 +62,20 @@ class Interval:
     @property
     def trusted(self) -> int:
         """How many leading columns have stayed within the limit."""
-        return 0 if self.worst is None else int((self.worst <= self.limit).cumprod(0).sum())
+        return 0 if self.worst is None else int((self.worst <= self.limit).cumprod().sum())
 
     def update(self, logs: Tensor, steps: int) -> None:
         """Learn from the logarithms (..., k) of one R that `steps` steps have grown."""
-        decades = logs.detach() / math.log(10)
-        short = decades.amax(-1, keepdim=True) - decades
+        # A few numbers, of which numpy makes less work than torch.
+        decades = logs.detach().cpu().numpy().reshape(-1, logs.shape[-1]) / math.log(10)
+        with np.errstate(invalid="ignore"):
+            short = decades.max(-1, keepdims=True) - decades
         # An exact zero of the derivative is an answer and loses nothing.
-        short = torch.where(short < torch.inf, short, 0).reshape(-1, short.shape[-1]).amax(0)
-        self.worst = short if self.worst is None else torch.maximum(self.worst, short)
+        short = np.where(np.isfinite(short), short, 0.0).max(0)
+        self.worst = short if self.worst is None else np.maximum(self.worst, short)
         if self.auto:
             # A tenth of the growth itself counts too: it keeps long intervals from overflow.
-            size = max(float(short.max()), 0.1 * float(decades.abs().amax()))
-            self._choose(size, steps)
+            self._choose(max(float(short.max()), 0.1 * float(np.abs(decades).max())), steps)
 
     def _choose(self, decades: float, steps: int) -> None:
         self._steps += steps
@@ -173,8 +176,8 @@ class TangentWalk:
             If state or frame have left the finite numbers; the step is named.
         """
         self.V, R = torch.linalg.qr(self.V)
-        # R tells all: what is not finite in V is not finite in the columns of R.
-        if not bool(torch.isfinite(R).all()) or not bool(torch.isfinite(self.u).all()):
+        # R tells all: what is not finite in V is not finite in R.  A sum is enough to see it.
+        if not math.isfinite((R.detach().sum() + self.u.detach().sum()).item()):
             raise ValueError(
                 f"u: expected a bounded orbit, got numbers that are not finite by step {self.step}"
             )

@@ -71,7 +71,7 @@ def detached_rates(f, u, steps, k):
     """Return the rates with every Q cut out of the graph, which is the tempting mistake."""
     stream = torch.Generator()
     V = torch.linalg.qr(torch.randn(*u.shape, k, dtype=u.dtype, generator=stream)).Q
-    total = 0
+    total = torch.zeros(k, dtype=u.dtype)
     for _ in range(steps):
         u, V = f.jvp(u, V)
         V, R = torch.linalg.qr(V)

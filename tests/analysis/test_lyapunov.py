@@ -399,7 +399,7 @@ def test_kinds_are_told_apart():
     # Closed loop: the readout is the input, and the derivative goes through it.
     W, orbit_matrix = 0.5 * states(2, 6, seed=6), f.coupling.detach()
     loop = lyapunov_spectrum(lambda u: f.map(u, u @ W.T), full(0.0, 6), 50, transient=400)
-    closed = orbit_matrix + 0.2 * torch.eye(6).double() + f.input_weight.detach() @ W
+    closed = orbit_matrix + 0.2 * torch.eye(6).double() + f.state_dict()["input_weight"] @ W
     assert loop.kind == "autonomous"
     assert_close(loop.log_det, torch.linalg.slogdet(closed).logabsdet, **SAME_ORBIT)
 
