@@ -106,7 +106,9 @@ def records():
     orbit = snt.rollout(cell, torch.randn(9, 20, generator=g, dtype=torch.float64), 60, generator=g)
     return {
         "lyapunov": snt.analysis.lyapunov_spectrum(cell, orbit[-1, :3], 30, generator=g),
-        "covariant": snt.analysis.covariant_lyapunov_vectors(snt.SNTCell(2 * J), orbit[-1, :2], 30),
+        "covariant": snt.analysis.covariant_lyapunov_vectors(
+            snt.SNTCell(J, gain=3.0, leak=0.3), orbit[-1, :2], 30
+        ),
         "windows": snt.analysis.finite_time_exponents(
             cell, orbit[-1, :3], 60, window=3, k=3, generator=g
         ),

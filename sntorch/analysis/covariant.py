@@ -58,8 +58,8 @@ class CovariantVectors(Result):
     gram_schmidt: Tensor
     """(..., k), the exponents from the frame over the same steps."""
     gap: Tensor
-    """(...), how far apart two random starts of the backward pass still were at the end of the
-    window, the largest distance of unit vectors: the vectors there are not known better."""
+    """(..., k), how far apart two random starts of the backward pass still left each vector at the
+    end of the window: it is not known better there.  Close exponents take long to separate."""
     dt: float = 1.0
     """Time per step."""
 
@@ -80,7 +80,7 @@ class CovariantVectors(Result):
         return angles.reshape(self.vectors.shape[:-2])
 
     def scalars(self) -> dict[str, float]:
-        """Return the largest exponent with its stderr, smallest and mean angle, and the gap."""
+        """Return the largest exponent with its stderr, smallest and mean angle, largest gap."""
         mean, error = over_rows(self.exponents, self.stderr, axes=1)
         known = self.angles
         known = known[~known.isnan()]
@@ -276,10 +276,10 @@ def _unit(C: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _distance(C: Tensor) -> Tensor:
-    """Return the largest distance (...) of the columns of C (2, ..., k, k), signs left out."""
+    """Return how far apart the columns (..., k) of C (2, ..., k, k) are, signs left out."""
     a, b = C
     sign = (a * b).sum(-2, keepdim=True).sign()
-    return torch.linalg.vector_norm(a - sign * b, dim=-2).amax(-1)
+    return torch.linalg.vector_norm(a - sign * b, dim=-2)
 
 
 def _smallest_angle(A: Tensor, B: Tensor) -> Tensor:
