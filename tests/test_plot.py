@@ -103,12 +103,12 @@ def records():
     g = torch.Generator().manual_seed(0)
     J = snt.couplings.gaussian(20, generator=g, dtype=torch.float64)
     cell = snt.SNTCell(J, gain=1.5, leak=0.5, noise=0.05, trainable=())
+    J = snt.couplings.gaussian(20, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    chaotic = snt.SNTCell(J, gain=2.5, leak=0.3)
     orbit = snt.rollout(cell, torch.randn(9, 20, generator=g, dtype=torch.float64), 60, generator=g)
     return {
         "lyapunov": snt.analysis.lyapunov_spectrum(cell, orbit[-1, :3], 30, generator=g),
-        "covariant": snt.analysis.covariant_lyapunov_vectors(
-            snt.SNTCell(J, gain=3.0, leak=0.3), orbit[-1, :2], 30
-        ),
+        "covariant": snt.analysis.covariant_lyapunov_vectors(chaotic, orbit[-1, :2], 30),
         "windows": snt.analysis.finite_time_exponents(
             cell, orbit[-1, :3], 60, window=3, k=3, generator=g
         ),
