@@ -74,6 +74,19 @@ def test_cat_map():
     assert_close(found.angles, matrix([math.pi / 2]).expand(30), rtol=0, atol=1e-9)
 
 
+def test_kaplan_yorke_map_contracts_by_a_at_every_step():
+    def fold(u):
+        first, second = u.unbind(-1)
+        return torch.stack([2 * first % 1, 0.2 * second + torch.cos(4 * math.pi * first)], -1)
+
+    f = snt.as_dynamics(fold, noise=matrix([1e-12, 0.0]))  # doubling shifts the digits out
+    found = covariant_lyapunov_vectors(f, matrix([0.3, 0.1]), 40, transient=40, settle=40)
+    assert_close(found.vectors[:, :, 1].abs(), matrix([0.0, 1.0]).expand(40, 2))
+    assert_close(found.growth[:, 1], matrix([0.2]).log().expand(40), rtol=0, atol=1e-9)
+    cosine = found.vectors[:, 0, 0].abs()  # along the first axis the vector grows by 2
+    assert_close(found.growth[:-1, 0], (2 * cosine[:-1] / cosine[1:]).log(), rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("angle", [0.3, 1e-5, 1e-9])
 def test_small_angles_keep_their_digits(angle):
     vectors = matrix([[1.0, math.cos(angle)], [0.0, math.sin(angle)]]).expand(3, 2, 2)
