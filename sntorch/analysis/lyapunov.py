@@ -131,7 +131,8 @@ def lyapunov_spectrum(
     Parameters
     ----------
     f
-        Anything `as_dynamics` accepts; its noise acts on the orbit.
+        Anything `as_dynamics` accepts; its noise acts on the orbit.  For long runs of a function of
+        your own, `compile_tangents` makes it several times faster.
     u
         Initial states (..., N); every row gives a spectrum of its own.
     steps
