@@ -630,10 +630,9 @@ def test_compiled_tangents():
             u, x, V = state(*rows, size=3), drive(1, *rows, width=2)[0], state(*rows, 3, size=2)
             assert_close(f.jvp(u, V, x), base.jvp(u, V, x))
     copied = pickle.loads(pickle.dumps(f))
-    x = drive(30, width=2)
+    u, x = state(size=3), drive(30, width=2)
     spectra = [
-        snt.analysis.lyapunov_spectrum(g, state(size=3) * 0, 30, k=2, x=x).exponents
-        for g in (base, f, copied)
+        snt.analysis.lyapunov_spectrum(g, u, 30, k=2, x=x).exponents for g in (base, f, copied)
     ]
     assert_close(spectra[1], spectra[0])
     assert_close(spectra[2], spectra[0])
