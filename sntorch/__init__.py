@@ -19,6 +19,7 @@ from sntorch import landscape as landscape
 from sntorch import systems as systems
 from sntorch.cells import SNT as SNT
 from sntorch.cells import SNTCell as SNTCell
+from sntorch.compiled import compile_tangents as compile_tangents
 from sntorch.dynamics import Dynamics as Dynamics
 from sntorch.dynamics import as_dynamics as as_dynamics
 from sntorch.dynamics import iterate as iterate

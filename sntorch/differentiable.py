@@ -6,7 +6,7 @@ F(u, x) takes states u (..., N), whose axes before the last are independent rows
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, final
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sntorch import checks
 
-__all__ = ["Differentiable"]
+__all__ = ["Differentiable", "brief", "plain", "push"]
 
 MaybeTensor = TypeVar("MaybeTensor", Tensor, Tensor | None)
 
@@ -34,20 +34,20 @@ class Differentiable(nn.Module, abc.ABC):
 
     def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F(u, x) (..., N) and DF V (..., N, k) for V (..., N, k), by forward mode."""
-
-        def push(v: Tensor) -> Any:
-            return torch.func.jvp(lambda s: self._value(s, x), (u,), (v,))
-
-        u, V, x = _plain(self.check_frame("V", u, V)), _plain(V), _plain(x)
-        columns: Any = (None, -1)  # F does not depend on the column
+        u, V, x = plain(self.check_frame("V", u, V)), plain(V), plain(x)
         with torch.inference_mode(False):
-            value, pushed = torch.vmap(push, in_dims=-1, out_dims=columns)(V)
-        # Inside vmap, numbers taken from a single state promote to the default of Python's floats.
-        return value, pushed.to(V.dtype)
+            try:
+                return push(self._value, u, V, x)
+            except RuntimeError as error:
+                self._value(u, x)  # a mistake in the map itself shows here, as it is
+                raise ValueError(
+                    "f: expected a map that torch can differentiate in forward mode, got "
+                    f"{brief(error)!r}; use plain operations, or override jvp"
+                ) from error
 
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F(u, x) (..., N) and DF^T W (..., N, k) for W (..., N, k), by reverse mode."""
-        u, W, x = _plain(self.check_frame("W", u, W)), _plain(W), _plain(x)
+        u, W, x = plain(self.check_frame("W", u, W)), plain(W), plain(x)
         # Inside inference mode nothing is recorded for a reverse pass.
         with torch.inference_mode(False):
             pullback: Any = torch.func.vjp(lambda s: self._value(s, x), u)
@@ -93,7 +93,26 @@ class Differentiable(nn.Module, abc.ABC):
         yield from (b for b in self.buffers() if b.is_floating_point())
 
 
-def _plain(value: MaybeTensor) -> MaybeTensor:
+def push(
+    value: Callable[[Tensor, Tensor | None], Tensor], u: Tensor, V: Tensor, x: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return F(u, x) and DF V, one forward derivative per column."""
+
+    def one(v: Tensor) -> Any:
+        return torch.func.jvp(lambda s: value(s, x), (u,), (v,))
+
+    columns: Any = (None, -1)  # F does not depend on the column
+    F, pushed = torch.vmap(one, in_dims=-1, out_dims=columns)(V)
+    # Inside vmap, numbers taken from a single state promote to the default of Python's floats.
+    return F, pushed.to(V.dtype)
+
+
+def brief(error: Exception) -> str:
+    """Return the first two lines, the second of which names the cause where torch wraps it."""
+    return " ".join(str(error).strip().splitlines()[:2]) or type(error).__name__
+
+
+def plain(value: MaybeTensor) -> MaybeTensor:
     """Clone a tensor born in inference mode, which derivatives could not use outside it."""
     if value is None or not value.is_inference():
         return value

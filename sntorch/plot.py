@@ -31,7 +31,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sntorch.analysis import JacobianSpectrum, LyapunovSpectrum, PseudospectralRadius
+from sntorch.analysis import (
+    CovariantVectors,
+    FiniteTimeExponents,
+    JacobianSpectrum,
+    LyapunovSpectrum,
+    ParticipationRatio,
+    PseudospectralRadius,
+)
 from sntorch.landscape import AreaRates, EntropyProduction, FluxField
 from sntorch.results import Result, TrainingHistory, over_rows, time_unit
 
@@ -127,6 +134,60 @@ def _(result: LyapunovSpectrum, ax: Axes | None = None) -> Axes:
 
 @plot.register
 @style()
+def _(result: CovariantVectors, ax: Axes | None = None) -> Axes:
+    ax = _axes(ax)
+    angles = _finite(result.angles)
+    note = f"smallest {np.nanmin(angles):.3g} rad" if _some(angles) else ""
+    _histogram(ax, angles, "times and rows", _LIGHT)
+    ax.axvline(0, label="tangency", **_THEORY)
+    dotted: dict[str, Any] = _THEORY | {"linestyle": (0, (1, 1.5))}
+    ax.axvline(np.pi / 2, label="right angle", **dotted)
+    _label(ax, "smallest angle between stable and unstable (rad)", "density (1 / rad)")
+    return _finish(ax, f"Angles of {result.growth.shape[-1]} covariant vectors", angles, note)
+
+
+@plot.register
+@style()
+def _(result: FiniteTimeExponents, ax: Axes | None = None) -> Axes:
+    ax = _axes(ax)
+    values = _finite(result.values).reshape(-1, result.values.shape[-1])
+    for column in range(min(values.shape[1], 6) - 1, 0, -1):
+        label = "next ones" if column == 1 else ""
+        _histogram(ax, values[:, column], label, _GREY, fill=False)
+    _histogram(ax, values[:, 0], "largest, windows and rows", _LIGHT)
+    mean, error = (_mean(part[..., 0]) for part in (result.mean, result.stderr))
+    width = np.sqrt(_mean(result.variance[..., 0]))
+    if math.isfinite(mean) and width > 0:
+        x = mean + width * np.linspace(-4, 4, 161)
+        bell = np.exp(-(((x - mean) / width) ** 2) / 2) / (width * np.sqrt(2 * np.pi))
+        ax.plot(x, bell, label="Gaussian", **_THEORY)
+    unit = f"nats / {_step(result)}"
+    _label(ax, f"finite-time exponent ({unit})", f"density (1 / ({unit}))")
+    note = f"mean {_plus_minus(mean, error)}, D {_mean(result.diffusion[..., 0]):.3g}"
+    note += f" nats² / {_step(result)}"
+    return _finish(ax, f"Windows of {result.window} steps", values, note)
+
+
+@plot.register
+@style()
+def _(result: ParticipationRatio, ax: Axes | None = None) -> Axes:
+    ax = _axes(ax)
+    rows = _finite(result.variances).reshape(-1, result.variances.shape[-1])
+    shares = np.cumsum(rows, 1) / np.sum(rows, 1, keepdims=True)
+    index = np.arange(1, rows.shape[1] + 1)
+    if _some(shares):
+        ax.plot(index, np.nanmean(shares, 0), color=_DARK, label="share of the variance")
+    mean, error = map(_mean, over_rows(result.value, result.stderr))
+    if math.isfinite(mean):
+        ax.axvline(mean, label="participation ratio", **_THEORY)
+    _label(ax, "principal components", "cumulative share of the variance", whole=True)
+    ax.set_ylim(0, 1.05)
+    note = f"{_plus_minus(mean, error)} of {len(index)} dimensions"
+    return _finish(ax, "Linear dimension", shares, note)
+
+
+@plot.register
+@style()
 def _(result: JacobianSpectrum, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     _eigenvalues(ax, result, "eigenvalues", _DARK)
@@ -146,7 +207,8 @@ def _(result: PseudospectralRadius, ax: Axes | None = None) -> Axes:
     ax.plot(size, radius.T, "o-", color=_DARK, alpha=max(0.2, 1 / len(radius)))
     normal = _mean(result.spectral_radius) + size
     ax.plot(size, normal, label="if normal", **_THEORY)
-    ax.axhline(1, label="unit circle", **_THEORY | {"linestyle": (0, (1, 1.5))})
+    dotted: dict[str, Any] = _THEORY | {"linestyle": (0, (1, 1.5))}
+    ax.axhline(1, label="unit circle", **dotted)
     if (size > 0).any() and np.isfinite(size).any():
         ax.set_xscale("log")
     _label(ax, "size of the perturbation ε (per step)", "pseudospectral radius (per step)")
@@ -377,6 +439,17 @@ def _points(ax: Axes, x: NDArray[Any], y: Any, error: Any, label: str, line: str
         ax.errorbar(x[keep], y[keep], error[keep], label=label, zorder=3, **look)
 
 
+def _histogram(ax: Axes, values: NDArray[Any], label: str, colour: str, fill: bool = True) -> None:
+    values = values[np.isfinite(values)]
+    if len(values) and np.ptp(values) > 1e-12 * np.abs(values).max():
+        bins = min(40, max(5, round(len(values) ** 0.5)))
+        density, edges = np.histogram(values, bins, density=True)
+        look: dict[str, Any] = {"color": colour, "fill": fill, "linewidth": 0.9}
+        ax.stairs(density, edges, label=label or None, **look)
+    elif len(values):
+        ax.axvline(values[0], color=colour, label=f"{label} (all equal)")
+
+
 def _eigenvalues(ax: Axes, result: JacobianSpectrum, label: str, colour: str) -> None:
     z = _array(result.eigenvalues).ravel()
     z = z[np.isfinite(z)]
@@ -500,9 +573,15 @@ def _plus_minus(mean: float, error: float) -> str:
     return f"{mean:.{digits}f} ± {error:.{digits}f}"
 
 
+_TIMED = (
+    *(LyapunovSpectrum, CovariantVectors, FiniteTimeExponents),
+    *(EntropyProduction, AreaRates, FluxField),
+)
+
+
 def _step(result: Result | None) -> str:
     """Return what the rates of a record are per."""
-    if isinstance(result, LyapunovSpectrum | EntropyProduction | AreaRates | FluxField):
+    if isinstance(result, _TIMED):
         return time_unit(result.dt)
     return time_unit(1.0)
 

@@ -149,6 +149,71 @@ class Logistic(snt.Dynamics):
         return self.r * u * (1 - u)
 
 
+def ginibre(n, steps, seed=0):
+    """Return f, u, x whose tangents are products of matrices with independent N(0, 1) entries."""
+
+    def apply(u, x):
+        return (x.unflatten(-1, (n, n)) @ u.unsqueeze(-1)).squeeze(-1)
+
+    x = torch.randn(steps, n * n, generator=random_generator(seed), dtype=torch.float64)
+    return snt.as_dynamics(apply), torch.zeros(n, dtype=torch.float64), x
+
+
+def ginibre_exponents(n):
+    """Return mean and variance (n,) of ln |R_ii| for one Gaussian matrix.
+
+    A column is Gaussian in any basis; what i - 1 others leave of it has n - i + 1 components, so
+    R_ii^2 is chi-squared with as many degrees of freedom m: the logarithm of a Gamma(m/2) variable
+    times 2 has mean ln 2 + digamma(m/2) and variance trigamma(m/2) (Newman 1986).
+    """
+    m = torch.arange(n, 0, -1, dtype=torch.float64) / 2
+    return (math.log(2) + torch.digamma(m)) / 2, torch.polygamma(1, m) / 4
+
+
+class QuadraticFlow(snt.Dynamics):
+    """One step of the classical Runge-Kutta method for du_i/dt = c_i + A_ij u_j + B_ijk u_j u_k.
+
+    `terms` maps index tuples of A and B, or (i,) for c, to their numbers.
+    """
+
+    def __init__(self, size, dt, terms):
+        super().__init__()
+        self.size, self.dt = size, dt
+        self.parts = [torch.zeros((size,) * n, dtype=torch.float64) for n in (1, 2, 3)]
+        for index, number in terms.items():
+            self.parts[len(index) - 1][index] = number
+        self.B = (self.parts[2] + self.parts[2].mT) / 2
+
+    def slopes(self, u, V):
+        """Return the field at u and its derivative along V (..., N, k)."""
+        c, A, _ = self.parts
+        Bu = (u @ self.B.flatten(0, 1).T).unflatten(-1, (self.size, self.size))
+        return c + ((A + Bu) @ u.unsqueeze(-1)).squeeze(-1), (A + 2 * Bu) @ V
+
+    def map(self, u, x=None):
+        return self.jvp(u, u.unsqueeze(-1))[0]
+
+    def jvp(self, u, V, x=None):
+        h, a, A = self.dt, 0, 0
+        value, frame = u, V
+        for part, shift in ((1, 0.0), (2, 0.5), (2, 0.5), (1, 1.0)):
+            a, A = self.slopes(u + h * shift * a, V + h * shift * A)
+            value, frame = value + h / 6 * part * a, frame + h / 6 * part * A
+        return value, frame
+
+
+def lorenz(dt=0.01):
+    """Return the flow of Lorenz (1963); exponents 0.9056, 0, -14.572, their sum is -41/3."""
+    linear = {(0, 0): -10, (0, 1): 10, (1, 0): 28, (1, 1): -1, (2, 2): -8 / 3}
+    return QuadraticFlow(3, dt, linear | {(1, 0, 2): -1, (2, 0, 1): 1})
+
+
+def roessler(dt=0.04):
+    """Return the flow of Roessler (1976), a = b = 0.2, c = 5.7; exponents 0.0714, 0, -5.394."""
+    linear = {(0, 1): -1, (0, 2): -1, (1, 0): 1, (1, 1): 0.2, (2,): 0.2, (2, 2): -5.7}
+    return QuadraticFlow(3, dt, linear | {(2, 0, 2): 1})
+
+
 # One of every dynamics in the library
 
 

@@ -16,6 +16,7 @@ from references import (
     LinearMap,
     Logistic,
     NoisyRotation,
+    Perceptron,
     bend,
     dense_jacobian,
     push,
@@ -577,6 +578,91 @@ def test_periodic_points_are_fixed_points_of_the_iterate():
 def test_iterate_checks_n(n):
     with pytest.raises(ValueError, match="n: expected a whole number"):
         snt.iterate(bend, n)
+
+
+# Forward mode: where it is missing, and compiled
+
+
+class Backward(torch.autograd.Function):
+    """A function of the user's own that knows its gradient only."""
+
+    @staticmethod
+    def forward(ctx, u):
+        return u.sin()
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        return gradients[0]
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        Backward.apply,
+        lambda u: torch.from_numpy(u.numpy()),
+    ],
+    ids=["autograd-function", "numpy"],
+)
+def test_a_map_without_forward_mode_is_named(fn):
+    f, u = snt.as_dynamics(fn), torch.ones(3)
+    assert f.map(u).shape == u.shape
+    with pytest.raises(
+        ValueError, match=r"f: expected a map that torch .* forward mode, got ['\"]"
+    ):
+        f.jacobian(u)
+
+
+def test_a_mistake_in_the_map_shows_as_it_is():
+    f = snt.as_dynamics(lambda u: u @ torch.ones(5, 5))
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        f.jacobian(torch.ones(3))
+
+
+def compiled():
+    base = snt.as_dynamics(Perceptron(3, 2).double(), size=3, noise=0.1, dt=0.5)
+    return base, snt.compile_tangents(base)
+
+
+def test_compiled_dynamics_is_its_base():
+    base, f = compiled()
+    u, x, V = state(4, size=3), drive(1, width=2)[0], state(4, 3, size=2)
+    assert (f.size, f.noise, f.dt) == (3, 0.1, 0.5)
+    assert {id(p) for p in f.parameters()} == {id(p) for p in base.parameters()}
+    assert torch.equal(f.map(u, x), base.map(u, x))
+    assert_close(f.vjp(u, V, x), base.vjp(u, V, x), rtol=0, atol=0)
+    with torch.enable_grad():  # recorded: nothing is compiled
+        assert f.jvp(u, V, x)[1].requires_grad
+    assert isinstance(copy.deepcopy(f), type(f))
+
+
+def test_a_compiler_that_fails_is_named(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("No working C++ compiler found\nand more")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
+    _, f = compiled()
+    with torch.no_grad(), pytest.raises(RuntimeError, match=r"No working C\+\+.*; use f without"):
+        f.jvp(state(size=3), state(3, size=2), drive(1, width=2)[0])
+    f = snt.compile_tangents(lambda u: u @ torch.ones(5, 5))
+    with torch.no_grad(), pytest.raises(RuntimeError, match="cannot be multiplied"):
+        f.jvp(torch.ones(3), torch.ones(3, 2))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's own, while it compiles
+def test_compiled_tangents():
+    base, f = compiled()
+    with torch.no_grad():
+        for rows in ((), (4,)):
+            u, x, V = state(*rows, size=3), drive(1, *rows, width=2)[0], state(*rows, 3, size=2)
+            assert_close(f.jvp(u, V, x), base.jvp(u, V, x))
+    copied = pickle.loads(pickle.dumps(f))
+    u, x = state(size=3), drive(30, width=2)
+    spectra = [
+        snt.analysis.lyapunov_spectrum(g, u, 30, k=2, x=x).exponents for g in (base, f, copied)
+    ]
+    assert_close(spectra[1], spectra[0])
+    assert_close(spectra[2], spectra[0])
 
 
 # Forward: torch's calling convention

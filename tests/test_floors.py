@@ -24,6 +24,7 @@ FLOORS = [
         "callables",
         "differentiable",
         "dynamics",
+        "compiled",
         "schedule",
         "flows",
         "transfer",

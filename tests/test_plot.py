@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 from matplotlib.quiver import Quiver
 
 import sntorch as snt
@@ -27,6 +28,9 @@ from sntorch.results import TrainingHistory
 # The unit that must stand on an axis, or on the colour bar, of every kind of picture.
 UNITS = {
     "lyapunov": "(nats / step)",
+    "covariant": "(rad)",
+    "windows": "(nats / step)",
+    "dimension": "principal components",
     "spectrum": "(per step)",
     "pseudospectrum": "(per step)",
     "flux": "(nats / step)",
@@ -54,7 +58,9 @@ def lyapunov(exponents, stderr=None, size=9):
         history=exponents.unsqueeze(0),
         log_det=torch.full(exponents.shape[:-1], torch.nan),
         size=size,
+        kind="autonomous",
         spread=0.0,
+        trusted=exponents.shape[-1],
     )
 
 
@@ -98,9 +104,16 @@ def records():
     g = torch.Generator().manual_seed(0)
     J = snt.couplings.gaussian(20, generator=g, dtype=torch.float64)
     cell = snt.SNTCell(J, gain=1.5, leak=0.5, noise=0.05, trainable=())
+    J = snt.couplings.gaussian(20, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    chaotic = snt.SNTCell(J, gain=2.5, leak=0.3)
     orbit = snt.rollout(cell, torch.randn(9, 20, generator=g, dtype=torch.float64), 60, generator=g)
     return {
         "lyapunov": snt.analysis.lyapunov_spectrum(cell, orbit[-1, :3], 30, generator=g),
+        "covariant": snt.analysis.covariant_lyapunov_vectors(chaotic, orbit[-1, :2], 30),
+        "windows": snt.analysis.finite_time_exponents(
+            cell, orbit[-1, :3], 60, window=3, k=3, generator=g
+        ),
+        "dimension": snt.analysis.participation_ratio(orbit),
         "spectrum": snt.analysis.jacobian_spectrum(cell, orbit[-1]),
         "pseudospectrum": snt.analysis.pseudospectral_radius(cell, orbit[-1, :3]),
         "flux": snt.landscape.entropy_production(cell, orbit),
@@ -303,6 +316,40 @@ def test_one_exponent(rows):
     assert note(ax).startswith("entropy")  # one exponent does not tell the dimension
     assert ("12 rows" in [each.get_label() for each in ax.lines]) == (rows == 12)
     written(ax.figure)
+
+
+def test_covariant_vectors(records):
+    result = records["covariant"]
+    angles = result.angles.numpy()
+    ax = plot(result)
+    (bars,) = [patch for patch in ax.patches if isinstance(patch, StepPatch)]
+    density, edges, _ = bars.get_data()
+    assert (edges[0], edges[-1]) == (angles.min(), angles.max())
+    assert (density * np.diff(edges)).sum() == pytest.approx(1)
+    assert f"{angles.min():.3g} rad" in note(ax)
+
+
+def test_finite_time_exponents(records):
+    result = records["windows"]
+    ax = plot(result)
+    x, bell = line(ax, "Gaussian")
+    mean, variance = float(result.mean[:, 0].mean()), float(result.variance[:, 0].mean())
+    assert x[bell.argmax()] == pytest.approx(mean)
+    assert np.trapezoid(bell, x) == pytest.approx(1, abs=1e-3)
+    assert np.trapezoid(bell * (x - mean) ** 2, x) == pytest.approx(variance, rel=1e-2)
+    assert len(ax.patches) == 3
+    still = dataclasses.replace(result, values=torch.ones_like(result.values))
+    assert "all equal" in str([entry.get_label() for entry in plot(still).lines])
+
+
+def test_participation_ratio(records):
+    result = records["dimension"]
+    ax = plot(result)
+    index, share = line(ax, "share of the variance")
+    expected = result.variances.cumsum(-1) / result.variances.sum(-1, keepdim=True)
+    np.testing.assert_allclose(share, expected.mean(0))
+    assert list(index) == list(range(1, 21))
+    assert line(ax, "participation ratio")[0][0] == pytest.approx(float(result.value.mean()))
 
 
 def test_jacobian_spectrum(records):

@@ -1,5 +1,12 @@
 """Questions about a dynamics, one exported question per file."""
 
+from sntorch.analysis.covariant import CovariantVectors as CovariantVectors
+from sntorch.analysis.covariant import covariant_lyapunov_vectors as covariant_lyapunov_vectors
+from sntorch.analysis.dimension import ParticipationRatio as ParticipationRatio
+from sntorch.analysis.dimension import participation_ratio as participation_ratio
+from sntorch.analysis.finite_time import FiniteTimeExponents as FiniteTimeExponents
+from sntorch.analysis.finite_time import finite_time_exponents as finite_time_exponents
+from sntorch.analysis.growth import growth_rates as growth_rates
 from sntorch.analysis.lyapunov import LyapunovSpectrum as LyapunovSpectrum
 from sntorch.analysis.lyapunov import lyapunov_spectrum as lyapunov_spectrum
 from sntorch.analysis.lyapunov import max_lyapunov as max_lyapunov
@@ -7,3 +14,4 @@ from sntorch.analysis.nonnormality import PseudospectralRadius as Pseudospectral
 from sntorch.analysis.nonnormality import pseudospectral_radius as pseudospectral_radius
 from sntorch.analysis.spectrum import JacobianSpectrum as JacobianSpectrum
 from sntorch.analysis.spectrum import jacobian_spectrum as jacobian_spectrum
+from sntorch.analysis.tangents import AccuracyWarning as AccuracyWarning

@@ -12,14 +12,18 @@ from references import (
     LinearMap,
     Logistic,
     NoisyRotation,
+    ginibre,
+    ginibre_exponents,
+    lorenz,
     random_generator,
+    roessler,
     slow_exponents,
 )
 from torch import nn
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.analysis import LyapunovSpectrum, lyapunov_spectrum, max_lyapunov
+from sntorch.analysis import AccuracyWarning, LyapunovSpectrum, lyapunov_spectrum, max_lyapunov
 
 LOG2 = math.log(2)
 EXACT: dict[str, Any] = {
@@ -108,7 +112,9 @@ def record(exponents, size):
         history=exponents.unsqueeze(0),
         log_det=exponents.sum(-1),
         size=size,
+        kind="autonomous",
         spread=0.0,
+        trusted=exponents.shape[-1],
     )
 
 
@@ -210,6 +216,64 @@ def test_logistic_map():
     assert_close(result.exponents, (4 - 8 * path).abs().log().mean(0), **EXACT)
 
 
+def cat(u):
+    return (u @ matrix([[2.0, 1.0], [1.0, 1.0]])) % 1
+
+
+def test_cat_map():
+    result = lyapunov_spectrum(cat, matrix([0.1, 0.3]), 40, transient=30)
+    rate = 2 * math.log((1 + math.sqrt(5)) / 2)
+    assert_close(result.exponents, matrix([rate, -rate]), **EXACT)
+    assert float(result.dimension) == pytest.approx(2, abs=1e-9)
+
+
+def test_kaplan_yorke_map():
+    a = 0.2
+    noise = matrix([1e-12, 0.0])  # doubling shifts the digits out: without it the orbit ends at 0
+
+    def fold(u):
+        first, second = u.unbind(-1)
+        return torch.stack([2 * first % 1, a * second + torch.cos(4 * math.pi * first)], -1)
+
+    u = torch.rand(64, 2, generator=random_generator(), dtype=torch.float64)
+    result = lyapunov_spectrum(snt.as_dynamics(fold, noise=noise), u, 500, transient=50)
+    assert_close(result.exponents.sum(-1), full(math.log(2 * a), 64), **EXACT)
+    # Single exponents differ by the logarithm of an angle at either end, over 500 steps.
+    assert_close(result.exponents[:, 0].mean(), full(LOG2), rtol=0, atol=1e-3)
+    assert_close(result.dimension.mean(), full(1 - LOG2 / math.log(a)), rtol=0, atol=1e-3)
+
+
+def test_products_of_gaussian_matrices():
+    f, u, x = ginibre(8, 1500)
+    result = lyapunov_spectrum(f, u, 1500, x=x)
+    mean, variance = ginibre_exponents(8)
+    exact = (variance / 1500).sqrt()  # the steps are independent
+    assert ((result.exponents - mean).abs() < 4 * exact).all()
+    assert_close(result.stderr, exact, rtol=0.7, atol=0)
+    assert result.kind == "conditional"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("f", "start", "steps", "expected"),
+    [
+        (lorenz(), [1.0, 1.0, 25.0], 16000, [0.9056, 0.0, -14.572]),
+        (roessler(), [1.0, 1.0, 0.1], 12000, [0.0714, 0.0, -5.394]),
+    ],
+    ids=["lorenz", "roessler"],
+)
+def test_flows(f, start, steps, expected):
+    u = matrix(start) + 0.5 * states(64, 3)
+    result = lyapunov_spectrum(f, u, steps, transient=steps // 2)
+    rows = result.exponents
+    error = rows.std(0) / 8
+    # The literature gives four digits: 4 errors of our own, and half of its last digit.
+    assert ((rows.mean(0) - matrix(expected)).abs() < 4 * error + 5e-4).all()
+    assert (error < matrix([2e-3, 1e-3, 1e-2])).all()
+    assert (result.neutral == 1).double().mean() > 0.9
+    assert result.kind == "autonomous"
+
+
 # Networks against the slow way
 
 
@@ -271,9 +335,78 @@ def test_automatic_interval_keeps_accuracy_where_columns_part_fast():
     assert_close(auto.exponents, every.exponents, **SAME_ORBIT)
 
 
+@pytest.mark.parametrize(("std", "leak"), [(1.0, 0.5), (0.7, 0.1)])
+def test_automatic_interval_at_100_neurons(std, leak):
+    f, u = network(100, std=std, gain=3.0, leak=leak), states(100)
+    every, auto = (lyapunov_spectrum(f, u, 60, transient=60, interval=i) for i in (1, "auto"))
+    assert_close(auto.exponents, every.exponents, rtol=0, atol=1e-8)
+    assert abs(float(auto.residual)) < 1e-6
+    assert auto.trusted == 100
+
+
+def test_residual_shows_what_a_long_interval_lost():
+    f, u = network(40, std=1.0, gain=3.0, leak=0.5), states(40)
+    with pytest.warns(
+        AccuracyWarning, match=r"first \d+ of 40 .*choose a smaller interval"
+    ) as seen:
+        lost = lyapunov_spectrum(f, u, 400, transient=40, interval=20)
+    assert seen[0].filename == __file__
+    every = lyapunov_spectrum(f, u, 400, transient=40, interval=1)
+    assert lost.spread > 10
+    assert 0 < lost.trusted < 40
+    assert abs(float(lost.residual)) > 1e-6 > 100 * abs(float(every.residual))
+    # What is trusted is right, the tail is not.
+    error = (lost.exponents - every.exponents).abs()
+    assert error[: lost.trusted].max() < 1e-5
+    assert error.max() > 1e-3
+    assert record([0.1], 3).residual == 0
+
+
+def test_exact_zeros_are_trusted_and_rounding_beside_them_is_not():
+    zeros = lyapunov_spectrum(LinearMap(torch.diag(matrix([2.0, 0.0]))), full(0.0, 2), 20)
+    assert (zeros.spread, zeros.trusted) == (0, 2)
+    P = torch.linalg.qr(states(4, 4)).Q
+    singular = LinearMap(P @ torch.diag(matrix([1.0, 0.5, 0.0, 0.0])) @ P.T)
+    with pytest.warns(AccuracyWarning, match="first 2 of 4 exponents are trusted; ask for fewer"):
+        lost = lyapunov_spectrum(singular, full(0.0, 4), 20)
+    assert lost.trusted == 2
+
+
+def test_neutral_exponent():
+    def turn(u):  # Euler's steps towards a limit cycle of radius 1 in the plane, dt = 0.1
+        x, y = u.unbind(-1)
+        r = (x**2 + y**2).sqrt()
+        scale = (1 + 0.1 * (1 - r) * 2) / r.clamp(min=1e-9)
+        c, s = math.cos(0.1), math.sin(0.1)
+        return torch.stack([scale * (c * x - s * y), scale * (s * x + c * y)], -1) * r.unsqueeze(-1)
+
+    f = snt.as_dynamics(turn, dt=0.1)
+    result = lyapunov_spectrum(f, matrix([[1.0, 0.2], [0.0, 0.7]]), 400, transient=300)
+    assert result.neutral.tolist() == [0, 0]
+    assert_close(result.exponents[:, 1], full(10 * math.log(0.8), 2), rtol=1e-5, atol=0)
+    assert record([0.4, -0.5], 2).neutral == -1
+    both = dataclasses.replace(record([0.3, 0.1, -0.2], 3), stderr=matrix([0.2, 0.02, 0.1]))
+    assert both.neutral == -1  # the nearest counts, not the least certain
+    assert dataclasses.replace(both, stderr=matrix([0.0, 0.04, 0.0])).neutral == 1
+
+
+def test_kinds_are_told_apart():
+    f, u = driven(), states(6)
+    assert lyapunov_spectrum(f, u, 5).kind == "autonomous"
+    assert lyapunov_spectrum(f, u, 5, x=matrix([0.1, 0.2])).kind == "autonomous"
+    assert lyapunov_spectrum(f, u, 5, x=states(5, 2)).kind == "conditional"
+    assert lyapunov_spectrum(network(noise=0.1), states(8), 5).kind == "conditional"
+    # Closed loop: the readout is the input, and the derivative goes through it.
+    W, orbit_matrix = 0.5 * states(2, 6, seed=6), f.coupling.detach()
+    loop = lyapunov_spectrum(lambda u: f.map(u, u @ W.T), full(0.0, 6), 50, transient=400)
+    closed = orbit_matrix + 0.2 * torch.eye(6).double() + f.state_dict()["input_weight"] @ W
+    assert loop.kind == "autonomous"
+    assert_close(loop.log_det, torch.linalg.slogdet(closed).logabsdet, **SAME_ORBIT)
+
+
 def test_spread_is_the_worst_ratio_of_columns_in_decades():
     f = LinearMap(torch.diag(matrix([2.0, 0.5])))
-    result = lyapunov_spectrum(f, torch.zeros(2).double(), 30, transient=60, interval=3)
+    result = lyapunov_spectrum(f, torch.zeros(2).double(), 60, transient=60, interval=3)
     assert result.spread == pytest.approx(3 * math.log10(4), abs=1e-8)
 
 
@@ -648,7 +781,8 @@ def test_single_precision():
 
 def test_single_precision_in_chaos():
     f = network(60, std=3.0, dtype=torch.float32)
-    result = lyapunov_spectrum(f, states(4, 60).float(), 500, transient=100)
+    with pytest.warns(AccuracyWarning, match=r"the first \d+ of 60 exponents .* use float64"):
+        result = lyapunov_spectrum(f, states(4, 60).float(), 500, transient=100)
     double = lyapunov_spectrum(network(60, std=3.0), states(4, 60), 500, k=1, transient=100)
     error = float(result.exponents[:, 0].std() + double.exponents[:, 0].std()) / 2
     assert_close(result.exponents.sum(-1), result.log_det, rtol=1e-3, atol=1e-3)
