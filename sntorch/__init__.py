@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sntorch import analysis as analysis
 from sntorch import couplings as couplings
 from sntorch import landscape as landscape
+from sntorch import meanfield as meanfield
 from sntorch.cells import SNT as SNT
 from sntorch.cells import SNTCell as SNTCell
 from sntorch.dynamics import Dynamics as Dynamics

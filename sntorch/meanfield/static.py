@@ -1,0 +1,221 @@
+r"""Stationary mean field without leak: a fixed point of two numbers, mean and variance.
+
+.. math:: \mu = \bar J E f - \theta, \qquad v = J^2 E f^2 + s_\theta^2 + \sigma^2, \qquad
+          q = J^2 E[f f]_q + s_\theta^2,
+
+with E[f f]_q the pair average at covariance q, whose smallest root is the static overlap: the
+couplings are quenched, so that all lags but 0 share it.  Without noise q = v is a fixed point of
+the network, stable while J^2 E f'^2 < 1.  The exponents are
+
+.. math:: \lambda_{micro} = \tfrac12 \ln J^2 E f'^2, \qquad
+          \lambda_{macro} = \ln \rho\, \frac{\partial (\mu', v')}{\partial (\mu, v)}
+
+(Molgedey, Schuchhardt, Schuster, PRL 69 (1992) 3717, for the first).  The equations are solved by
+Newton's method with steps of the map itself where Newton does not help: those are the relaxation of
+the network, so that from a large variance the most active solution is found.  `Start` decides
+between coexisting solutions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from sntorch.meanfield.averages import (
+    MOST_TERMS,
+    TERMS,
+    Moments,
+    Pairs,
+    fineness,
+    intervals,
+    is_closed,
+    moments,
+)
+from sntorch.meanfield.record import Parameters
+from sntorch.transfer import Transfer
+
+__all__ = ["Static", "by_mesh", "evaluate", "jacobian", "overlap", "relax", "spectral"]
+
+_ROUNDS = 400
+_EXACT, _STALLED = 2e-15, 1e-11
+_UNBOUNDED = 1e12
+_WARM = 2  # plain steps before Newton: they reach the neighbourhood of the right solution
+_SETTLED = 1e-11
+_DEAD = 1e-13  # a variance that only rounding keeps alive
+
+
+@dataclasses.dataclass(frozen=True)
+class Static:
+    """Mean, variance, their averages and the residual, each (P,)."""
+
+    mu: Tensor
+    v: Tensor
+    at: Moments
+    residual: Tensor
+    fine: int
+    """How much finer than usual the meshes are, see `fineness`."""
+
+
+def relax(transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor) -> Static:
+    """Return the solution reached from mean mu and variance v (P,)."""
+    fine = fineness(transfer, p.gain, mu, v)
+    result = torch.stack([mu, v, torch.full_like(v, torch.inf)])
+    for n, rows in by_mesh(p.gain, v, fine):
+        result[:, rows] = _newton(transfer, p.take(rows), mu[rows], v[rows], n)
+    dead = (result[1] < _DEAD) & (p.independent == 0)
+    return evaluate(transfer, p, result[0], result[1].masked_fill(dead, 0), result[2], fine)
+
+
+def by_mesh(gain: Tensor, v: Tensor, fine: int) -> list[tuple[int, Tensor]]:
+    """Return pairs of a mesh and the rows that need it."""
+    mesh = intervals(gain, v, fine)
+    if len(mesh) == 1:
+        return [(int(mesh), torch.zeros(1, dtype=torch.int64, device=mesh.device))]
+    return [(n, (mesh == n).nonzero().squeeze(-1)) for n in mesh.unique().tolist()]
+
+
+def evaluate(
+    transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, residual: Tensor, fine: int
+) -> Static:
+    """Return the averages at a solution, on meshes that fit its own variance."""
+    safe = torch.where(v.isfinite(), v, 1.0)
+    parts = by_mesh(p.gain, safe, fine)
+    if len(parts) == 1:
+        at = moments(transfer, p.gain, mu, safe, parts[0][0])
+        return Static(mu, v, at, residual, fine)
+    fields = {f.name: torch.empty_like(v) for f in dataclasses.fields(Moments)}
+    for n, rows in parts:
+        at = moments(transfer, p.gain[rows], mu[rows], safe[rows], n)
+        for name, value in fields.items():
+            value[rows] = getattr(at, name)
+    return Static(mu, v, Moments(**fields), residual, fine)
+
+
+def jacobian(p: Parameters, at: Moments) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the derivatives (mu'_mu, mu'_v, v'_mu, v'_v) of the map of mean and variance."""
+    power = p.std.square()
+    return p.mean * at.slope, p.mean * at.mean_v, power * at.square_mu, power * at.square_v
+
+
+def spectral(p: Parameters, s: Static) -> Tensor:
+    """Return the logarithm (P,) of the spectral radius of that map.
+
+    Where nothing varies, v is quadratic in the perturbation and belongs to the single neurons: only
+    the mean counts.
+    """
+    a, b, c, d = jacobian(p, s.at)
+    half, det = (a + d) / 2, a * d - b * c
+    root = half.square() - det
+    real = half.abs() + root.clamp(min=0).sqrt()
+    rho = torch.where(root >= 0, real, det.clamp(min=0).sqrt())
+    return torch.where(s.v > 0, rho, a.abs()).log()
+
+
+def _image(p: Parameters, at: Moments) -> tuple[Tensor, Tensor]:
+    return p.mean * at.mean - p.threshold, p.std.square() * at.square + p.independent
+
+
+def _newton(transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, mesh: int) -> Tensor:
+    """Return mean, variance and residual (3, P); finished rows leave the loop.
+
+    A Newton step that does not halve the residual is taken back and followed by steps of the map,
+    twice as many every time: they pass the narrows that Newton's method turns round in.
+    """
+    x = torch.stack([mu, v])
+    result = torch.cat([x, torch.full_like(x[:1], torch.inf)])
+    rows = torch.arange(x.shape[1], device=x.device)
+    best = torch.full_like(v, torch.inf)
+    wait, penalty, anchor = torch.full_like(v, _WARM), torch.ones_like(v), x
+    for _ in range(_ROUNDS):
+        at = moments(transfer, p.gain, x[0], x[1], mesh)
+        y = torch.stack(_image(p, at))
+        size = (y - x).abs().amax(0)
+        scale = 1 + x[1] + x[0].abs()
+        good = size <= 0.5 * best
+        better = size <= result[2, rows]
+        result[:, rows] = torch.where(better, torch.cat([x, size[None]]), result[:, rows])
+        keep = (size > _EXACT * scale) & (x[1] < _UNBOUNDED) & (good | (size > _STALLED * scale))
+        if not bool(keep.any()):
+            break
+        newton = _step(p, at, x, y)
+        jump = good & (wait <= 0) & (newton[1] >= 0) & newton.isfinite().all(0)
+        penalty = torch.where(good, penalty, 2 * penalty)
+        wait = torch.where(good, wait - 1, penalty)
+        anchor = torch.where(good, y, anchor)
+        x = torch.where(jump, newton, anchor)
+        best = torch.where(jump, size, torch.inf)
+        if not bool(keep.all()):
+            rows, p = rows[keep], p.take(keep)
+            x, anchor = x[:, keep], anchor[:, keep]
+            best, wait, penalty = best[keep], wait[keep], penalty[keep]
+    return result
+
+
+def _step(p: Parameters, at: Moments, x: Tensor, y: Tensor) -> Tensor:
+    """Return the Newton step from x with image y."""
+    a, b, c, d = jacobian(p, at)
+    a, d = a - 1, d - 1
+    miss = x - y
+    det = a * d - b * c
+    return x + torch.stack([d * miss[0] - b * miss[1], a * miss[1] - c * miss[0]]) / det
+
+
+def overlap(
+    transfer: Transfer, p: Parameters, s: Static, added: Tensor, known: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the smallest q = J^2 E[f f]_q + added and E f' f' at it, each (P,).
+
+    The right side is a power series with coefficients >= 0 and hence convex for q >= 0: Newton's
+    method from below rises to the smallest root without passing it.  Rows that are `known` to be
+    fixed points of the network have q = v.
+    """
+    power = p.std.square()
+    full = known | (s.v <= added * (1 + 1e-15))
+    q = torch.where(full, s.v, 0.0)
+    pair = torch.where(full, s.at.slope_sq, s.at.slope.square())
+    some = power * s.at.mean.square() + added > 1e-26 * s.v
+    rows = (~full & some & s.v.isfinite()).nonzero().squeeze(-1)
+    if len(rows):
+        for n, part in by_mesh(p.gain[rows], s.v[rows], s.fine):
+            for at in rows[part].split(2048):
+                args = (transfer, p.gain[at], s.mu[at], s.v[at])
+                q[at], pair[at] = _refine(args, n, power[at], added[at])
+    return torch.minimum(q, s.v), pair
+
+
+def _refine(
+    args: tuple[Transfer, Tensor, Tensor, Tensor], mesh: int, power: Tensor, added: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return overlap and slope pair from as many terms of the series as doubling asks for."""
+    terms, start = TERMS, added
+    result = torch.stack(_rise(Pairs(*args, mesh, terms), power, added, start))
+    if is_closed(args[0]):
+        return result[0], result[1]
+    rows = torch.arange(len(power), device=power.device)
+    while terms < MOST_TERMS:
+        terms *= 2
+        part = (args[0], *(each[rows] for each in args[1:]))
+        pairs = Pairs(*part, mesh, terms)
+        fine = torch.stack(_rise(pairs, power[rows], added[rows], result[0, rows]))
+        moved = (fine - result[:, rows]).abs()
+        open_ = (moved > _SETTLED * (1 + fine.abs())).any(0)
+        result[:, rows] = fine
+        rows = rows[open_]
+        if not len(rows):
+            break
+    return result[0], result[1]
+
+
+def _rise(pairs: Pairs, power: Tensor, added: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    for _ in range(60):
+        D = q.unsqueeze(-1)
+        gap = power * pairs(D).squeeze(-1) + added - q
+        slope = power * pairs.slope(D).squeeze(-1)
+        step = torch.where(slope < 1, gap / (1 - slope).clamp(min=1e-12), gap)
+        new = torch.minimum(q + step, pairs.v)
+        if bool(((new - q).abs() <= 1e-15 * pairs.v).all()):
+            break
+        q = new
+    return q, pairs.slope(q.unsqueeze(-1)).squeeze(-1)
