@@ -2,3 +2,10 @@
 
 from sntorch.meanfield.record import MeanField as MeanField
 from sntorch.meanfield.stationary import solve as solve
+from sntorch.meanfield.evolution import TwoTime as TwoTime
+from sntorch.meanfield.evolution import evolve as evolve
+from sntorch.meanfield.critical import Critical as Critical
+from sntorch.meanfield.critical import Replicas as Replicas
+from sntorch.meanfield.critical import critical as critical
+from sntorch.meanfield.critical import replicas as replicas
+from sntorch.meanfield.critical import solutions as solutions

@@ -27,13 +27,14 @@ from torch import Tensor
 
 from sntorch.transfer import Transfer
 
-__all__ = ["MOST_TERMS", "TERMS", "Moments", "Pairs", "coefficients", "fineness", "intervals", "is_closed", "moments"]
+__all__ = ["MOST_TERMS", "TERMS", "Moments", "Pairs", "coefficients", "fineness", "image", "intervals", "is_closed", "moments", "powers"]
 
 _REACH = 9.0  # standard deviations: what lies beyond weighs 1e-18
 _FAR = 12.0  # the same for high polynomials, which grow like the root of the inverse weight
 _COARSEST, _FINEST = 48, 48 * 2**11
 _STEP = 0.3  # of the argument of phi: with poles at distance pi/2 the error is exp(-pi^2 / 0.3)
 _AGREE = 1e-12
+_QUIET = 1e-8  # below this variance differences of f lose too many digits
 _WITNESSES = 8
 _SHIFT = 1e-5  # relative, for the differences of closed forms
 _BLOCK = 2**15  # numbers worked on at a time: they stay in the cache
@@ -78,11 +79,33 @@ def _join(parts: list[Moments]) -> Moments:
 
 @functools.lru_cache(maxsize=32)
 def _weights(mesh: int, reach: float = _REACH) -> tuple[Tensor, Tensor]:
-    """Return nodes h (n,) and the weights (n, 2) of E F and E h F."""
+    """Return nodes h (n,) and the weights (n, 3) of E F, E h F and E (h^2 - 1) F."""
     h = torch.linspace(-reach, reach, mesh + 1, dtype=torch.float64)
     w = torch.exp(-h.square() / 2)
     w = w / w.sum()
-    return h, torch.stack([w, w * h], -1)
+    return h, torch.stack([w, w * h, w * (h.square() - 1)], -1)
+
+
+def image(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) -> Tensor:
+    """Return (2, 3, P): the averages of f and f^2, and their derivatives in mu and v.
+
+    The derivatives need f alone, by Stein's identity used twice, unless v nearly vanishes.
+    """
+    if is_closed(transfer) or bool((v < _QUIET).any()):
+        at = moments(transfer, gain, mu, v, mesh)
+        rows = (at.mean, at.slope, at.mean_v, at.square, at.square_mu, at.square_v)
+        return torch.stack(rows).reshape(2, 3, -1)
+    h, weight = _weights(mesh)
+    h, weight = h.to(mu), weight.to(mu)
+    rows = max(1, _BLOCK // (mesh + 1))
+    parts = []
+    for g, m, s in zip(gain.split(rows), mu.split(rows), v.split(rows), strict=True):
+        phi = transfer(torch.addcmul((g * m).unsqueeze(-1), (g * s.sqrt()).unsqueeze(-1), h))
+        parts.append(torch.stack([(phi @ weight).T, (phi.square_() @ weight).T]))
+    value = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+    value[:, 1] /= v.sqrt()
+    value[:, 2] /= 2 * v
+    return value
 
 
 def _quadrature(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) -> Moments:
@@ -92,7 +115,7 @@ def _quadrature(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: i
     phi, slope = transfer.with_derivative(z)
     mean, square = phi @ weight[:, 0], phi.square() @ weight[:, 0]
     slope_sq = slope.square() @ weight[:, 0]
-    first, cross = slope @ weight, phi.mul(slope) @ weight
+    first, cross = slope @ weight[:, :2], phi.mul(slope) @ weight[:, :2]
     over = gain / v.sqrt()
     return Moments(
         mean=mean,
@@ -303,4 +326,18 @@ def _series(power: Tensor, rho: Tensor) -> Tensor:
     total = sums[..., -1]
     for b in range(sums.shape[-1] - 2, -1, -1):
         total = torch.addcmul(sums[..., b], total, step)
+    return total
+
+
+def powers(weight: Tensor, rho: Tensor) -> Tensor:
+    """Return sum_n weight[:, n] rho^n for weights (P, terms, L) and correlations (P, L)."""
+    terms, width = weight.shape[1], 16
+    low = rho.unsqueeze(1).repeat(1, width, 1)
+    low[:, 0] = 1
+    low = low.cumprod(1)
+    weight = torch.nn.functional.pad(weight, (0, 0, 0, -terms % width))
+    sums = (weight.unflatten(1, (-1, width)) * low.unsqueeze(1)).sum(2)
+    step, total = low[:, -1] * rho, sums[:, -1]
+    for b in range(sums.shape[1] - 2, -1, -1):
+        total = torch.addcmul(sums[:, b], total, step)
     return total

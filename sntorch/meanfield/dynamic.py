@@ -29,10 +29,10 @@ from sntorch.meanfield.averages import MOST_TERMS, TERMS, Pairs, fineness, inter
 from sntorch.meanfield.record import Parameters
 from sntorch.transfer import Transfer
 
-__all__ = ["Ring", "fluctuating", "largest_root", "slope_pairs"]
+__all__ = ["Ring", "common_noise", "fluctuating", "largest_root", "slope_pairs"]
 
 _LAGS, _MOST_LAGS = 64, 8192
-_ROUNDS = 600
+_ROUNDS, _RISING = 600, 3000
 _TOLERANCE = 1e-11
 _FADED = 1e-9  # of v: what may be left of the covariance at the end of the ring
 _DAMPING = 0.8
@@ -62,6 +62,13 @@ class _Equations:
         leak = p.leak.unsqueeze(-1)
         self.filter = 1 / (1 + leak.square() - 2 * leak * omega.cos())
 
+    def field(self, pairs: Pairs, D: Tensor) -> Tensor:
+        """Return the covariance of the field at all lags, noise included."""
+        p = self.p
+        field = p.std.square().unsqueeze(-1) * pairs(D) + p.static.unsqueeze(-1)
+        field[:, 0] += p.noise.square()
+        return field
+
     def pairs(self, x: Tensor, mesh: int) -> Pairs:
         """Return the pair averages at the state x."""
         return Pairs(self.transfer, self.p.gain, x[:, 0], x[:, 1], mesh, self.terms)
@@ -80,8 +87,7 @@ class _Equations:
             mean = self.transfer.mean(p.gain * x[:, 0], p.gain.square() * x[:, 1])
         else:
             mean = pairs.mean
-        field = p.std.square().unsqueeze(-1) * pairs(x[:, 1:]) + p.static.unsqueeze(-1)
-        field[:, 0] += p.noise.square()
+        field = self.field(pairs, x[:, 1:])
         mu = (p.mean * mean - p.threshold) / (1 - p.leak)
         return torch.cat([mu.unsqueeze(-1), divided(field, self.filter)], -1)
 
@@ -190,6 +196,29 @@ def _anderson(past_x: list[Tensor], past_r: list[Tensor]) -> Tensor:
     weight = torch.linalg.solve_ex(gram + (1e-13 * trace + 1e-300) * eye, right).result
     step = past_r[-1] - (dr @ weight).squeeze(-1)
     return past_x[-1] - (dx @ weight).squeeze(-1) + _DAMPING * step
+
+
+def common_noise(
+    transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, q: Tensor, lags: int
+) -> Tensor:
+    """Return the equal-time covariance (P,) of two replicas that receive the same noise.
+
+    Its equations are those of one network with v given.  All of their coefficients are >= 0: plain
+    rounds from the static part and the noise alone rise to the smallest solution.
+    """
+    g = _Equations(transfer, p, lags, 4 * TERMS)
+    k = torch.arange(lags + 1, dtype=v.dtype, device=v.device)
+    shape = p.leak.unsqueeze(-1) ** k / (1 - p.leak.square()).unsqueeze(-1)
+    D = q.unsqueeze(-1) + p.noise.square().unsqueeze(-1) * shape
+    mesh = int(intervals(p.gain, v, fineness(transfer, p.gain, mu, v)).max())
+    pairs = Pairs(transfer, p.gain, mu, v, mesh, 4 * TERMS)
+    for _ in range(_RISING):
+        new = divided(g.field(pairs, D), g.filter)
+        done = bool(((new - D).abs().amax(-1) <= _TOLERANCE * (1 + v)).all())
+        D = torch.minimum(new, v.unsqueeze(-1))
+        if done:
+            break
+    return D[:, 0]
 
 
 def slope_pairs(transfer: Transfer, p: Parameters, ring: Ring) -> Tensor:

@@ -30,7 +30,7 @@ from sntorch import checks
 from sntorch.results import Result
 from sntorch.transfer import Transfer, as_transfer
 
-__all__ = ["MeanField", "Parameters", "enter"]
+__all__ = ["MeanField", "Number", "Parameters", "enter", "nonnegative", "real"]
 
 Number = float | Tensor
 """A number, array or tensor."""
@@ -102,7 +102,7 @@ class MeanField(Result):
     """(...), exponent of the mean-field equations; for a leak, in the direction of the mean only
     (exact for odd f without thresholds)."""
     chaotic: Tensor
-    """(...), bool: microscopic exponent > 0."""
+    """(...), bool: microscopic exponent > 0, and something moves."""
     residual: Tensor
     """(...), largest violation of the equations; NaN or inf where they have no bounded solution."""
     covariances: Tensor
@@ -211,7 +211,7 @@ def enter(
     ValueError
         For what is not finite or outside its domain, and shapes that do not broadcast.
     """
-    given = {name: _checked(name, value) for name, value in arguments.items()}
+    given = {name: real(name, value, *_DOMAIN[name]) for name, value in arguments.items()}
     try:
         full = torch.broadcast_tensors(*given.values())
     except RuntimeError:
@@ -223,7 +223,8 @@ def enter(
     return flat, shape, named, as_transfer(transfer)
 
 
-def _checked(name: str, value: Number) -> Tensor:
+def real(name: str, value: Number, low: float = -math.inf, high: float = math.inf) -> Tensor:
+    """Return a number or array as a float64 tensor if it is finite and in [low, high)."""
     try:
         tensor = torch.as_tensor(value, dtype=torch.float64).detach()
     except (TypeError, ValueError, RuntimeError):
@@ -232,8 +233,14 @@ def _checked(name: str, value: Number) -> Tensor:
     if tensor.numel() == 0:
         raise ValueError(f"{name}: expected at least one number, got shape {tuple(tensor.shape)}")
     checks.finite(name, tensor)
-    low, high = _DOMAIN[name]
-    if bool((tensor < low).any()) or bool((tensor >= high).any()):
-        bad = tensor[(tensor < low) | (tensor >= high)][0]
-        raise ValueError(f"{name}: expected numbers in [{low}, {high}), got {bad.item()}")
+    wrong = (tensor < low) | (tensor >= high)
+    if bool(wrong.any()):
+        raise ValueError(
+            f"{name}: expected numbers in [{low}, {high}), got {tensor[wrong][0].item()}"
+        )
     return tensor
+
+
+def nonnegative(name: str, value: Number) -> Tensor:
+    """Return a number or array as a float64 tensor if it is finite and >= 0."""
+    return real(name, value, low=0.0)

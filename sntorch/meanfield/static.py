@@ -29,6 +29,7 @@ from sntorch.meanfield.averages import (
     Moments,
     Pairs,
     fineness,
+    image,
     intervals,
     is_closed,
     moments,
@@ -39,9 +40,10 @@ from sntorch.transfer import Transfer
 __all__ = ["Static", "by_mesh", "evaluate", "jacobian", "overlap", "relax", "spectral"]
 
 _ROUNDS = 400
-_EXACT, _STALLED = 2e-15, 1e-11
+_EXACT, _STALLED, _LAST = 2e-15, 1e-11, 1e-8
 _UNBOUNDED = 1e12
 _WARM = 2  # plain steps before Newton: they reach the neighbourhood of the right solution
+_RISING = 60  # where two roots meet Newton's method halves the distance, no more
 _SETTLED = 1e-11
 _DEAD = 1e-13  # a variance that only rounding keeps alive
 
@@ -57,15 +59,31 @@ class Static:
     fine: int
     """How much finer than usual the meshes are, see `fineness`."""
 
+    def take(self, rows: Tensor) -> Static:
+        """Return the solutions at an index."""
+        names = [field.name for field in dataclasses.fields(Moments)]
+        at = Moments(**{name: getattr(self.at, name)[rows] for name in names})
+        return Static(self.mu[rows], self.v[rows], at, self.residual[rows], self.fine)
 
-def relax(transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor) -> Static:
-    """Return the solution reached from mean mu and variance v (P,)."""
+
+def relax(
+    transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, warm: int = _WARM
+) -> Static:
+    """Return the solution reached from mean mu and variance v (P,), at first by `warm` plain steps.
+
+    Without plain steps Newton's method finds unstable solutions too.
+    """
     fine = fineness(transfer, p.gain, mu, v)
     result = torch.stack([mu, v, torch.full_like(v, torch.inf)])
     for n, rows in by_mesh(p.gain, v, fine):
-        result[:, rows] = _newton(transfer, p.take(rows), mu[rows], v[rows], n)
+        result[:, rows] = _newton(transfer, p.take(rows), mu[rows], v[rows], n, warm)
     dead = (result[1] < _DEAD) & (p.independent == 0)
-    return evaluate(transfer, p, result[0], result[1].masked_fill(dead, 0), result[2], fine)
+    s = evaluate(transfer, p, result[0], result[1].masked_fill(dead, 0), result[2], fine)
+    (mean, variance), shift = linear_part(p)
+    miss = mean[0] * s.at.mean + shift[0] - s.mu, variance[0] * s.at.square + shift[1] - s.v
+    unbounded = ~(s.v < _UNBOUNDED)
+    residual = torch.maximum(miss[0].abs(), miss[1].abs()).masked_fill(unbounded, torch.inf)
+    return dataclasses.replace(s, residual=residual)
 
 
 def by_mesh(gain: Tensor, v: Tensor, fine: int) -> list[tuple[int, Tensor]]:
@@ -102,22 +120,19 @@ def jacobian(p: Parameters, at: Moments) -> tuple[Tensor, Tensor, Tensor, Tensor
 def spectral(p: Parameters, s: Static) -> Tensor:
     """Return the logarithm (P,) of the spectral radius of that map.
 
-    Where nothing varies, v is quadratic in the perturbation and belongs to the single neurons: only
-    the mean counts.
+    Where nothing varies, v is quadratic in the perturbation of a neuron and counts half.
     """
     a, b, c, d = jacobian(p, s.at)
     half, det = (a + d) / 2, a * d - b * c
     root = half.square() - det
     real = half.abs() + root.clamp(min=0).sqrt()
     rho = torch.where(root >= 0, real, det.clamp(min=0).sqrt())
-    return torch.where(s.v > 0, rho, a.abs()).log()
+    return torch.where(s.v > 0, rho, torch.maximum(a.abs(), d.abs().sqrt())).log()
 
 
-def _image(p: Parameters, at: Moments) -> tuple[Tensor, Tensor]:
-    return p.mean * at.mean - p.threshold, p.std.square() * at.square + p.independent
-
-
-def _newton(transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, mesh: int) -> Tensor:
+def _newton(
+    transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, mesh: int, warm: int
+) -> Tensor:
     """Return mean, variance and residual (3, P); finished rows leave the loop.
 
     A Newton step that does not halve the residual is taken back and followed by steps of the map,
@@ -127,10 +142,11 @@ def _newton(transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, mesh: int)
     result = torch.cat([x, torch.full_like(x[:1], torch.inf)])
     rows = torch.arange(x.shape[1], device=x.device)
     best = torch.full_like(v, torch.inf)
-    wait, penalty, anchor = torch.full_like(v, _WARM), torch.ones_like(v), x
+    wait, penalty, anchor = torch.full_like(v, warm), torch.ones_like(v), x
+    weight, shift = linear_part(p)
     for _ in range(_ROUNDS):
-        at = moments(transfer, p.gain, x[0], x[1], mesh)
-        y = torch.stack(_image(p, at))
+        at = weight * image(transfer, p.gain, x[0], x[1], mesh)
+        y = at[:, 0] + shift
         size = (y - x).abs().amax(0)
         scale = 1 + x[1] + x[0].abs()
         good = size <= 0.5 * best
@@ -139,27 +155,37 @@ def _newton(transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, mesh: int)
         keep = (size > _EXACT * scale) & (x[1] < _UNBOUNDED) & (good | (size > _STALLED * scale))
         if not bool(keep.any()):
             break
-        newton = _step(p, at, x, y)
+        newton = x + _step(at, x - y)
         jump = good & (wait <= 0) & (newton[1] >= 0) & newton.isfinite().all(0)
+        # The error after a Newton step is of the order of its square.
+        last = jump & ((newton - x).abs().amax(0) <= _LAST * scale)
+        result[:2, rows] = torch.where(last, newton, result[:2, rows])
+        keep &= ~last
         penalty = torch.where(good, penalty, 2 * penalty)
         wait = torch.where(good, wait - 1, penalty)
         anchor = torch.where(good, y, anchor)
         x = torch.where(jump, newton, anchor)
         best = torch.where(jump, size, torch.inf)
         if not bool(keep.all()):
+            if not bool(keep.any()):
+                break
             rows, p = rows[keep], p.take(keep)
-            x, anchor = x[:, keep], anchor[:, keep]
+            weight, shift, x, anchor = (t[..., keep] for t in (weight, shift, x, anchor))
             best, wait, penalty = best[keep], wait[keep], penalty[keep]
     return result
 
 
-def _step(p: Parameters, at: Moments, x: Tensor, y: Tensor) -> Tensor:
-    """Return the Newton step from x with image y."""
-    a, b, c, d = jacobian(p, at)
+def linear_part(p: Parameters) -> tuple[Tensor, Tensor]:
+    """Return W (2, 1, P) and c (2, P): mean and variance become W (E f, E f^2) + c."""
+    weight = torch.stack([p.mean, p.std.square()]).unsqueeze(1)
+    return weight, torch.stack([-p.threshold, p.independent])
+
+
+def _step(at: Tensor, miss: Tensor) -> Tensor:
+    """Return the Newton step (2, P) at the derivatives of the map and x minus its image."""
+    (a, b), (c, d) = at[0, 1:], at[1, 1:]
     a, d = a - 1, d - 1
-    miss = x - y
-    det = a * d - b * c
-    return x + torch.stack([d * miss[0] - b * miss[1], a * miss[1] - c * miss[0]]) / det
+    return torch.stack([d * miss[0] - b * miss[1], a * miss[1] - c * miss[0]]) / (a * d - b * c)
 
 
 def overlap(
@@ -189,8 +215,8 @@ def _refine(
     args: tuple[Transfer, Tensor, Tensor, Tensor], mesh: int, power: Tensor, added: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return overlap and slope pair from as many terms of the series as doubling asks for."""
-    terms, start = TERMS, added
-    result = torch.stack(_rise(Pairs(*args, mesh, terms), power, added, start))
+    terms = TERMS
+    result = torch.stack(_rise(Pairs(*args, mesh, terms), power, added))
     if is_closed(args[0]):
         return result[0], result[1]
     rows = torch.arange(len(power), device=power.device)
@@ -198,7 +224,7 @@ def _refine(
         terms *= 2
         part = (args[0], *(each[rows] for each in args[1:]))
         pairs = Pairs(*part, mesh, terms)
-        fine = torch.stack(_rise(pairs, power[rows], added[rows], result[0, rows]))
+        fine = torch.stack(_rise(pairs, power[rows], added[rows]))
         moved = (fine - result[:, rows]).abs()
         open_ = (moved > _SETTLED * (1 + fine.abs())).any(0)
         result[:, rows] = fine
@@ -208,14 +234,14 @@ def _refine(
     return result[0], result[1]
 
 
-def _rise(pairs: Pairs, power: Tensor, added: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    for _ in range(60):
+def _rise(pairs: Pairs, power: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
+    q = added
+    for _ in range(_RISING):
         D = q.unsqueeze(-1)
         gap = power * pairs(D).squeeze(-1) + added - q
         slope = power * pairs.slope(D).squeeze(-1)
         step = torch.where(slope < 1, gap / (1 - slope).clamp(min=1e-12), gap)
-        new = torch.minimum(q + step, pairs.v)
-        if bool(((new - q).abs() <= 1e-15 * pairs.v).all()):
+        q = torch.minimum(q + step, pairs.v)
+        if bool((step.abs() <= _LAST * pairs.v).all()):
             break
-        q = new
     return q, pairs.slope(q.unsqueeze(-1)).squeeze(-1)

@@ -10,9 +10,10 @@ from sntorch.meanfield.record import MeanField, Number, Parameters, enter
 from sntorch.meanfield.static import Static, evaluate, overlap, relax, spectral
 from sntorch.transfer import Transfer
 
-__all__ = ["answer", "rescaled", "solve"]
+__all__ = ["answer", "rescaled", "settled", "solve", "start"]
 
 _NUDGE = 1e-3
+_SOLVED = 1e-9
 _STEPS = 100  # of the map, after the nudge
 
 
@@ -82,8 +83,8 @@ def solve(
     }
     p, shape, arguments, phi = enter(numbers, transfer)
     scaled = rescaled(p)
-    s = relax(phi, scaled, *_start(phi, scaled))
-    return answer(phi, p, _settled(phi, scaled, s), shape, arguments)
+    s = relax(phi, scaled, *start(scaled))
+    return answer(phi, p, settled(phi, scaled, s), shape, arguments)
 
 
 def rescaled(p: Parameters) -> Parameters:
@@ -125,7 +126,7 @@ def answer(
         "microscopic": micro,
         "macroscopic": macro,
         "lyapunov": torch.maximum(micro, macro),
-        "chaotic": micro > 0,
+        "chaotic": (micro > 0) & (s.v > 0),
         "residual": s.residual,
     }
     return MeanField(
@@ -136,13 +137,13 @@ def answer(
     )
 
 
-def _start(phi: Transfer, p: Parameters) -> tuple[Tensor, Tensor]:
+def start(p: Parameters) -> tuple[Tensor, Tensor]:
     """Return a mean and variance above those of the most active solution, if f is bounded by 1."""
     v = p.std.square() + p.independent
     return p.mean.clamp(min=0) - p.threshold, v
 
 
-def _settled(phi: Transfer, p: Parameters, s: Static) -> Static:
+def settled(phi: Transfer, p: Parameters, s: Static) -> Static:
     """Return the solution with unstable ones nudged away along the map, where it leads elsewhere.
 
     Newton's method also finds solutions that no network stays at.
@@ -151,13 +152,13 @@ def _settled(phi: Transfer, p: Parameters, s: Static) -> Static:
     if not len(rows):
         return s
     part = p.take(rows)
-    mu, v = s.mu[rows] + _NUDGE, s.v[rows] * (1 + _NUDGE)
+    mu, v = s.mu[rows] + _NUDGE, s.v[rows] * (1 + _NUDGE) + _NUDGE**2
     residual = torch.full_like(mu, torch.inf)
     for _ in range(_STEPS):
         at = evaluate(phi, part, mu, v, residual, s.fine).at
         mu, v = part.mean * at.mean - part.threshold, part.std.square() * at.square + part.independent
     new = relax(phi, part, mu, v)
-    better = new.v.isfinite() & (spectral(part, new) <= 1e-9)
+    better = (new.residual <= _SOLVED * (1 + new.v)) & (spectral(part, new) <= 1e-9)
     rows, at = rows[better], better.nonzero().squeeze(-1)
     mu, v, residual = s.mu.clone(), s.v.clone(), s.residual.clone()
     mu[rows], v[rows], residual[rows] = new.mu[at], new.v[at], new.residual[at]
