@@ -45,6 +45,7 @@ _UNBOUNDED = 1e12
 _WARM = 2  # plain steps before Newton: they reach the neighbourhood of the right solution
 _RISING = 60  # where two roots meet Newton's method halves the distance, no more
 _SETTLED = 1e-11
+_TINY = 1e-13
 _DEAD = 1e-13  # a variance that only rounding keeps alive
 
 
@@ -148,17 +149,19 @@ def _newton(
         at = weight * image(transfer, p.gain, x[0], x[1], mesh)
         y = at[:, 0] + shift
         size = (y - x).abs().amax(0)
-        scale = 1 + x[1] + x[0].abs()
+        # Relative to v, since two solutions may be as close as v is small.
+        scale = torch.stack([1 + x[0].abs(), x[1].clamp(min=_TINY)])
+        relative = ((y - x).abs() / scale).amax(0)
         good = size <= 0.5 * best
         better = size <= result[2, rows]
         result[:, rows] = torch.where(better, torch.cat([x, size[None]]), result[:, rows])
-        keep = (size > _EXACT * scale) & (x[1] < _UNBOUNDED) & (good | (size > _STALLED * scale))
+        keep = (relative > _EXACT) & (x[1] < _UNBOUNDED) & (good | (relative > _STALLED))
         if not bool(keep.any()):
             break
         newton = x + _step(at, x - y)
         jump = good & (wait <= 0) & (newton[1] >= 0) & newton.isfinite().all(0)
         # The error after a Newton step is of the order of its square.
-        last = jump & ((newton - x).abs().amax(0) <= _LAST * scale)
+        last = jump & (((newton - x).abs() / scale).amax(0) <= _LAST)
         result[:2, rows] = torch.where(last, newton, result[:2, rows])
         keep &= ~last
         penalty = torch.where(good, penalty, 2 * penalty)
