@@ -27,10 +27,11 @@ from torch import Tensor
 
 from sntorch.transfer import Transfer
 
-__all__ = ["MOST_TERMS", "TERMS", "Moments", "Pairs", "coefficients", "fineness", "image", "intervals", "is_closed", "moments", "powers"]
+__all__ = ["CLOSED", "MOST_TERMS", "TERMS", "Moments", "Pairs", "coefficients", "fineness", "image", "intervals", "is_closed", "moments", "powers"]
 
 _REACH = 9.0  # standard deviations: what lies beyond weighs 1e-18
 _FAR = 12.0  # the same for high polynomials, which grow like the root of the inverse weight
+CLOSED = -1
 _COARSEST, _FINEST = 48, 48 * 2**11
 _STEP = 0.3  # of the argument of phi: with poles at distance pi/2 the error is exp(-pi^2 / 0.3)
 _AGREE = 1e-12
@@ -61,7 +62,7 @@ def is_closed(transfer: Transfer) -> bool:
 
 def moments(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) -> Moments:
     """Return the averages at u ~ N(mu, v); `mesh` is the number of `intervals`."""
-    if is_closed(transfer):
+    if not mesh:
         return _closed(transfer, gain, mu, v)
     if bool((v < 1e-20).any()):
         return _at_rest(transfer, gain, mu, v, mesh)
@@ -91,7 +92,7 @@ def image(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) ->
 
     The derivatives need f alone, by Stein's identity used twice, unless v nearly vanishes.
     """
-    if is_closed(transfer) or bool((v < _QUIET).any()):
+    if not mesh or bool((v < _QUIET).any()):
         at = moments(transfer, gain, mu, v, mesh)
         rows = (at.mean, at.slope, at.mean_v, at.square, at.square_mu, at.square_v)
         return torch.stack(rows).reshape(2, 3, -1)
@@ -162,7 +163,12 @@ def _closed(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor) -> Moments:
 
 
 def intervals(gain: Tensor, v: Tensor, fine: int) -> Tensor:
-    """Return the number of intervals (P,) of the mesh for laws as wide as these."""
+    """Return the number of intervals (P,) of the mesh for laws as wide as these.
+
+    It is 0, which asks for closed forms, where `fine` is `CLOSED`.
+    """
+    if fine == CLOSED:
+        return torch.zeros_like(v, dtype=torch.int64)
     return (_COARSEST * 2 ** (_octave(gain, v) + fine)).clamp(max=_FINEST)
 
 
@@ -170,15 +176,16 @@ def fineness(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor) -> int:
     """Return how often the meshes of `intervals` must be doubled for this function.
 
     They are made for poles as far from the axis as those of tanh; a few witnesses, the widest laws
-    among them, must agree with twice the number.
+    among them, must agree with twice the number.  Where they do not at once and closed forms exist,
+    as for functions with a kink, the answer is `CLOSED`; smooth functions are quicker on a mesh.
     """
-    if is_closed(transfer):
-        return 0
     at = _witnesses(gain.abs() * v.sqrt())
     top, fine = int(_octave(gain[at], v[at]).max()), 0
     while _COARSEST * 2 ** (top + fine) < _FINEST:
         if _agree(transfer, gain[at], mu[at], v[at], _COARSEST * 2 ** (top + fine)):
             break
+        if is_closed(transfer):
+            return CLOSED
         fine += 1
     return fine
 

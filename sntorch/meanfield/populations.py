@@ -37,6 +37,7 @@ _SOLVED = 1e-11
 _REPEATS, _SLOW = 1e-9, 1e-5
 _RISING, _TERMS = 2000, 256
 _NUDGE = 1e-6
+_KNOWN = 5.0  # over the window: the error of an exponent along a moving mean field
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -58,7 +59,7 @@ class PopulationField(Result):
     macroscopic: Tensor
     """(...), exponent of the mean field itself; 0 on a closed curve, > 0 where it is chaotic."""
     chaotic: Tensor
-    """(...), bool: an exponent above 1e-3 on a moving mean field, above 0 on a stationary one."""
+    """(...), bool: an exponent above 0, on a moving mean field above 5 / K: better is not known."""
     period: Tensor
     """(...), steps after which the mean field repeats: 1 stationary, 2 and more for a cycle, 0 for
     neither."""
@@ -183,7 +184,7 @@ def populations(
     largest = torch.maximum(micro, macro)
     arrived = (period != 1) | (residual <= _REPEATS * (1 + variances[-1].amax(-1)))
     period = torch.where(arrived, period, 0)
-    limit = torch.where(period == 1, 0.0, 1e-3)
+    limit = torch.where(period == 1, 0.0, _KNOWN / window)
     P = mu.shape[-1]
     scalars = {
         "lyapunov": largest,

@@ -140,41 +140,45 @@ def _newton(
     twice as many every time: they pass the narrows that Newton's method turns round in.
     """
     x = torch.stack([mu, v])
-    result = torch.cat([x, torch.full_like(x[:1], torch.inf)])
-    rows = torch.arange(x.shape[1], device=x.device)
-    best = torch.full_like(v, torch.inf)
+    kept = torch.cat([x, torch.full_like(x[:1], torch.inf)])
+    result, rows = kept.clone(), torch.arange(x.shape[1], device=x.device)
+    best = kept[2]
     wait, penalty, anchor = torch.full_like(v, warm), torch.ones_like(v), x
     weight, shift = linear_part(p)
+    gain = p.gain
     for _ in range(_ROUNDS):
-        at = weight * image(transfer, p.gain, x[0], x[1], mesh)
+        at = weight * image(transfer, gain, x[0], x[1], mesh)
         y = at[:, 0] + shift
-        size = (y - x).abs().amax(0)
+        miss = x - y
+        size = miss.abs().amax(0)
         # Relative to v, since two solutions may be as close as v is small.
         scale = torch.stack([1 + x[0].abs(), x[1].clamp(min=_TINY)])
-        relative = ((y - x).abs() / scale).amax(0)
+        relative = (miss.abs() / scale).amax(0)
         good = size <= 0.5 * best
-        better = size <= result[2, rows]
-        result[:, rows] = torch.where(better, torch.cat([x, size[None]]), result[:, rows])
+        kept = torch.where(size <= kept[2], torch.cat([x, size[None]]), kept)
         keep = (relative > _EXACT) & (x[1] < _UNBOUNDED) & (good | (relative > _STALLED))
-        if not bool(keep.any()):
-            break
-        newton = x + _step(at, x - y)
+        step = _step(at, miss)
+        newton = x + step
         jump = good & (wait <= 0) & (newton[1] >= 0) & newton.isfinite().all(0)
         # The error after a Newton step is of the order of its square.
-        last = jump & (((newton - x).abs() / scale).amax(0) <= _LAST)
-        result[:2, rows] = torch.where(last, newton, result[:2, rows])
+        last = jump & keep & ((step.abs() / scale).amax(0) <= _LAST)
+        kept[:2] = torch.where(last, newton, kept[:2])
         keep &= ~last
+        if not bool(keep.all()):
+            result[:, rows[~keep]] = kept[:, ~keep]
+        if not bool(keep.any()):
+            break
         penalty = torch.where(good, penalty, 2 * penalty)
         wait = torch.where(good, wait - 1, penalty)
         anchor = torch.where(good, y, anchor)
         x = torch.where(jump, newton, anchor)
         best = torch.where(jump, size, torch.inf)
         if not bool(keep.all()):
-            if not bool(keep.any()):
-                break
-            rows, p = rows[keep], p.take(keep)
-            weight, shift, x, anchor = (t[..., keep] for t in (weight, shift, x, anchor))
-            best, wait, penalty = best[keep], wait[keep], penalty[keep]
+            parts = (weight, shift, x, anchor, kept, rows, gain, best, wait, penalty)
+            parts = (t[..., keep] for t in parts)
+            weight, shift, x, anchor, kept, rows, gain, best, wait, penalty = parts
+    else:
+        result[:, rows] = kept
     return result
 
 
