@@ -162,13 +162,13 @@ class MeanField(Result):
         flat = lag.abs().reshape(-1)
         value = self.covariances[..., flat.clamp(max=known - 1)]
         value = torch.where(flat < known, value, self.overlap.unsqueeze(-1))
-        return value.reshape(*self.variance.shape, *lag.shape)
+        return value.reshape(self.variance.shape + lag.shape)
 
     def correlation(self, lag: int | Tensor) -> Tensor:
         """Return Delta_lag / v, of shape (..., *lag.shape); NaN where nothing varies."""
         value = self.covariance(lag)
         extra = value.ndim - self.variance.ndim
-        return value / self.variance.reshape(*self.variance.shape, *[1] * extra)
+        return value / self.variance.reshape(self.variance.shape + (1,) * extra)
 
     def response_power(self, omega: float | Tensor) -> Tensor:
         r"""Return E |chi_ij(w)|^2 summed over j, of shape (..., *omega.shape), by the resolvent.
