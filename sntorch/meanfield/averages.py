@@ -27,14 +27,27 @@ from torch import Tensor
 
 from sntorch.transfer import Transfer
 
-__all__ = ["CLOSED", "MOST_TERMS", "TERMS", "Moments", "Pairs", "coefficients", "fineness", "image", "intervals", "is_closed", "moments", "powers"]
+__all__ = [
+    "CLOSED",
+    "MOST_TERMS",
+    "TERMS",
+    "Moments",
+    "Pairs",
+    "coefficients",
+    "fineness",
+    "image",
+    "intervals",
+    "is_closed",
+    "moments",
+    "powers",
+]
 
 _REACH = 9.0  # standard deviations: what lies beyond weighs 1e-18
 _FAR = 12.0  # the same for high polynomials, which grow like the root of the inverse weight
 CLOSED = -1
 _COARSEST, _FINEST = 48, 48 * 2**11
-_STEP = 0.3  # of the argument of phi: with poles at distance pi/2 the error is exp(-pi^2 / 0.3)
-_AGREE = 1e-12
+_STEP = 0.27  # of the argument of phi: with poles at distance pi/2 the error is exp(-pi^2 / 0.27)
+_AGREE, _AGREE_SLOPE = 1e-12, 1e-9
 _QUIET = 1e-8  # below this variance differences of f lose too many digits
 _WITNESSES = 8
 _SHIFT = 1e-5  # relative, for the differences of closed forms
@@ -205,8 +218,15 @@ def _witnesses(width: Tensor) -> Tensor:
 
 def _agree(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) -> bool:
     coarse, fine = (moments(transfer, gain, mu, v, n) for n in (mesh, 2 * mesh))
-    pairs = ((coarse.square, fine.square), (coarse.mean, fine.mean))
-    return all(bool(((a - b).abs() <= _AGREE * (1 + b.abs())).all()) for a, b in pairs)
+    return all(
+        bool(((a - b).abs() <= tolerance * (1 + b.abs())).all())
+        for a, b, tolerance in (
+            (coarse.square, fine.square, _AGREE),
+            (coarse.mean, fine.mean, _AGREE),
+            (coarse.slope_sq, fine.slope_sq, _AGREE_SLOPE),
+            (coarse.slope, fine.slope, _AGREE_SLOPE),
+        )
+    )
 
 
 @functools.lru_cache(maxsize=8)

@@ -58,7 +58,7 @@ class CorrelatedField(Result):
 
     @property
     def variance(self) -> Tensor:
-        """v ()."""
+        """Variance () of a neuron."""
         return self.covariances[0]
 
     @property
@@ -76,7 +76,7 @@ class CorrelatedField(Result):
 def correlated(
     *,
     gain: float,
-    covariance: Tensor,
+    covariance: Number,
     mean: float = 0.0,
     threshold: float = 0.0,
     threshold_std: float = 0.0,
@@ -134,7 +134,7 @@ def correlated(
     )
 
 
-def _table(covariance: Tensor) -> Tensor:
+def _table(covariance: Number) -> Tensor:
     L = real("covariance", covariance)
     if L.ndim != 2 or L.shape[0] != L.shape[1]:
         raise ValueError(f"covariance: expected a square table (M, M), got {tuple(L.shape)}")

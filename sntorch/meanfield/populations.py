@@ -19,7 +19,6 @@ neuron of variance J^2 / K obeys the same equations as the dense one, from K of 
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import torch
 from torch import Tensor
@@ -119,8 +118,8 @@ class _Tables:
 def populations(
     *,
     gain: Number,
-    std: Tensor,
-    mean: Tensor | float = 0.0,
+    std: Number,
+    mean: Number = 0.0,
     threshold: Number = 0.0,
     threshold_std: Number = 0.0,
     noise: Number = 0.0,

@@ -23,6 +23,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -32,7 +33,7 @@ from sntorch.transfer import Transfer, as_transfer
 
 __all__ = ["MeanField", "Number", "Parameters", "enter", "nonnegative", "real"]
 
-Number = float | Tensor
+Number = npt.ArrayLike | Tensor
 """A number, array or tensor."""
 
 _DOMAIN = {

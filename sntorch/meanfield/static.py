@@ -67,9 +67,7 @@ class Static:
         return Static(self.mu[rows], self.v[rows], at, self.residual[rows], self.fine)
 
 
-def relax(
-    transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, warm: int = _WARM
-) -> Static:
+def relax(transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, warm: int = _WARM) -> Static:
     """Return the solution reached from mean mu and variance v (P,), at first by `warm` plain steps.
 
     Without plain steps Newton's method finds unstable solutions too.

@@ -156,7 +156,10 @@ def settled(phi: Transfer, p: Parameters, s: Static) -> Static:
     residual = torch.full_like(mu, torch.inf)
     for _ in range(_STEPS):
         at = evaluate(phi, part, mu, v, residual, s.fine).at
-        mu, v = part.mean * at.mean - part.threshold, part.std.square() * at.square + part.independent
+        mu, v = (
+            part.mean * at.mean - part.threshold,
+            part.std.square() * at.square + part.independent,
+        )
     new = relax(phi, part, mu, v)
     better = (new.residual <= _SOLVED * (1 + new.v)) & (spectral(part, new) <= 1e-9)
     rows, at = rows[better], better.nonzero().squeeze(-1)
@@ -183,7 +186,8 @@ def _moving(
     new = evaluate(phi, p, mu, v, residual, s.fine)
     scaled = rescaled(part)
     own = evaluate(phi, part, ring.mu, v[rows], ring.residual, s.fine)
-    q[rows], pair[rows] = overlap(phi, scaled, own, scaled.static, torch.zeros_like(part.leak, dtype=torch.bool))
+    none = torch.zeros_like(rows, dtype=torch.bool)
+    q[rows], pair[rows] = overlap(phi, scaled, own, scaled.static, none)
     power = part.std.square()
     slopes = slope_pairs(phi, part, ring)
     z = largest_root(part.leak, power.unsqueeze(-1) * slopes, power * pair[rows])

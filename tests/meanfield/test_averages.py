@@ -32,7 +32,7 @@ def test_averages_against_fine_sums(name):
     fine = fineness(phi, GAIN, MU, V)
     mesh = int(intervals(GAIN, V, fine).max())
     at = moments(phi, GAIN, MU, V, mesh)
-    nodes = 400001 if name == "relu" else 20001  # a kink costs digits
+    nodes = 400001 if name in ("relu", "hill") else 20001  # a kink costs digits
     for i in range(len(V)):
         g, m, v = float(GAIN[i]), float(MU[i]), float(V[i])
         f = numpy_function(phi, g)
@@ -78,9 +78,13 @@ def test_steep_functions():
     gain, mu, v = (torch.tensor([x], dtype=torch.float64) for x in (50.0, 0.0, 0.98))
     phi = as_transfer("tanh")
     mesh = int(intervals(gain, v, fineness(phi, gain, mu, v)))
-    slope = gaussian_mean(lambda u: (50 / np.cosh(np.clip(50 * u, -300, 300)) ** 2) ** 2, 0, 0.98, 200001)
-    assert float(moments(phi, gain, mu, v, mesh).slope_sq) == pytest.approx(slope, rel=1e-12)
-    coarse = gaussian_mean(lambda u: (50 / np.cosh(50 * u) ** 2) ** 2, 0, 0.98, 121)
+
+    def slope_sq(u):
+        return (50 * (1 - np.tanh(50 * u) ** 2)) ** 2
+
+    slope = gaussian_mean(slope_sq, 0, 0.98, 200001)
+    assert float(moments(phi, gain, mu, v, mesh).slope_sq) == pytest.approx(slope, rel=1e-11)
+    coarse = gaussian_mean(slope_sq, 0, 0.98, 121)
     assert abs(coarse / slope - 1) > 0.05
 
 
@@ -97,7 +101,7 @@ def test_pairs(name):
         slopes = 1.3**2 * gaussian_pair(slope, (0.2, 0.2), (1.1, 1.1), c)
         D = torch.tensor([[c]], dtype=torch.float64)
         kink = name == "relu"
-        assert float(pairs(D)) == pytest.approx(value, rel=1e-4 if kink else 1e-9, abs=1e-10)
+        assert float(pairs(D)) == pytest.approx(value, rel=1e-3 if kink else 1e-9, abs=1e-10)
         assert float(pairs.slope(D)) == pytest.approx(slopes, rel=2e-2 if kink else 1e-6)
 
 

@@ -428,7 +428,7 @@ def test_wrong_arguments(numbers, message):
 
 def test_wrong_lags_and_sizes():
     field = solve(gain=1.5)
-    with pytest.raises(ValueError, match="lag: expected whole numbers, got torch.float32"):
+    with pytest.raises(ValueError, match=r"lag: expected whole numbers, got torch\.float32"):
         field.covariance(torch.tensor(0.5))
     with pytest.raises(ValueError, match="n: expected a whole number"):
         field.finite_size(0)
