@@ -24,7 +24,7 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.meanfield.averages import Pairs, fineness, intervals, is_closed
-from sntorch.meanfield.record import real
+from sntorch.meanfield.record import Number, real
 from sntorch.results import Result
 from sntorch.transfer import Transfer, as_transfer
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy.typing as npt
 import torch
@@ -203,7 +204,7 @@ class MeanField(Result):
 
 
 def enter(
-    arguments: dict[str, Number], transfer: str | Transfer
+    arguments: Mapping[str, Number], transfer: str | Transfer
 ) -> tuple[Parameters, tuple[int, ...], dict[str, Tensor], Transfer]:
     """Return checked flat parameters, their broadcast shape, the arguments, and the transfer.
 

@@ -227,8 +227,8 @@ def _refine(
     rows = torch.arange(len(power), device=power.device)
     while terms < MOST_TERMS:
         terms *= 2
-        part = (args[0], *(each[rows] for each in args[1:]))
-        pairs = Pairs(*part, mesh, terms)
+        phi, gain, mu, v = args
+        pairs = Pairs(phi, gain[rows], mu[rows], v[rows], mesh, terms)
         fine = torch.stack(_rise(pairs, power[rows], added[rows]))
         moved = (fine - result[:, rows]).abs()
         open_ = (moved > _SETTLED * (1 + fine.abs())).any(0)
