@@ -343,6 +343,7 @@ def report(history: TrainingHistory) -> Figure:
     return fig
 
 
+_NEAR = 0.05
 _WORDS = {  # arguments of a mean field, with their units
     "gain": "gain g (1 / u)",
     "std": "coupling deviation J (u)",
@@ -395,7 +396,7 @@ def _shade(ax: Axes, x: NDArray[Any], where: NDArray[Any], label: str) -> None:
 
 
 def _phases(ax: Axes, result: MeanField, scanned: dict[str, NDArray[Any]]) -> Axes:
-    """Draw the exponent over two arguments, the chaotic side of its zero line hatched by a line."""
+    """Draw the exponent over two arguments, and the line where it vanishes."""
     names = sorted(scanned, key=lambda name: float(np.ptp(scanned[name], axis=0).max()))
     along, across = names  # the first varies along the columns, the second down the rows
     table = _finite(result.lyapunov)
@@ -404,10 +405,11 @@ def _phases(ax: Axes, result: MeanField, scanned: dict[str, NDArray[Any]]) -> Ax
     image = ax.pcolormesh(scanned[along], scanned[across], table, rasterized=True, **look)
     bar = ax.figure.colorbar(image, ax=ax, label="exponent λ (nats / step)", extend="min")
     bar.ax.axhline(0, color="black", linewidth=0.9)
-    chaotic = _array(result.chaotic).astype(float)
-    if 0 < chaotic.mean() < 1:
+    if np.nanmin(table) < 0 < np.nanmax(table):
+        # Where one solution gives way to another the exponent jumps: the line stays in between.
+        near = np.clip(table, -_NEAR, _NEAR)
         grid = scanned[along], scanned[across]
-        ax.contour(*grid, chaotic, levels=[0.5], colors="black", linewidths=1.2)
+        ax.contour(*grid, near, levels=[0], colors="black", linewidths=1.2)
         ax.plot([], [], color="black", linewidth=1.2, label="edge of chaos")
     _label(ax, _WORDS[along], _WORDS[across])
     note = _settings(result.arguments, result.transfer)

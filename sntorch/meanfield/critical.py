@@ -260,8 +260,8 @@ def solutions(
     --------
     >>> import sntorch as snt
     >>> found = snt.meanfield.solutions(gain=6.0, threshold=0.3, transfer="tanh01")
-    >>> found.stationary, found.chaotic
-    (tensor([ True, False,  True]), tensor([False, False,  True]))
+    >>> found.stationary & ~found.chaotic, found.stationary & found.chaotic
+    (tensor([ True, False, False]), tensor([False, False,  True]))
     """
     values = (gain, std, mean, threshold, threshold_std, noise, 0.0)
     one = {name: checks.number(name, value) for name, value in zip(_NAMES, values, strict=True)}

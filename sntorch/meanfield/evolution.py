@@ -120,7 +120,7 @@ def evolve(
     >>> import sntorch as snt
     >>> two = snt.meanfield.evolve(50, gain=1.5)
     >>> two.variance[[0, 1, -1]]
-    tensor([1.0000, 0.4952, 0.3526], dtype=torch.float64)
+    tensor([1.0000, 0.5406, 0.3526], dtype=torch.float64)
     """
     checks.count("steps", steps)
     numbers: dict[str, Number] = {
