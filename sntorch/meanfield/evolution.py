@@ -152,10 +152,10 @@ def evolve(
 
 def _doubled(
     phi: Transfer, p: Parameters, mu: Tensor, v: Tensor, steps: int, terms: int | None
-) -> _History:
+) -> History:
     k = terms or TERMS
     while True:
-        history = _History(phi, p, mu, v, steps, k).run()
+        history = History(phi, p, mu, v, steps, k).run()
         if terms is not None or k >= MOST_TERMS:
             return history
         size = 1 + history.D.diagonal(dim1=-2, dim2=-1).amax(-1)
@@ -164,7 +164,7 @@ def _doubled(
         k *= 2
 
 
-class _History:
+class History:
     """The recursion, at one number of terms."""
 
     def __init__(
@@ -179,7 +179,7 @@ class _History:
         widest = torch.maximum(v, p.std.square() + p.independent)
         self.fine = fineness(phi, p.gain, mu, widest)
 
-    def run(self) -> _History:
+    def run(self) -> History:
         """Return the history with all times filled in."""
         p, D = self.p, self.D
         leak, power = p.leak.unsqueeze(-1), p.std.square().unsqueeze(-1)
@@ -218,7 +218,7 @@ class _History:
         """Return the largest change (P,) of the fields' covariance with twice terms and mesh."""
         worst = torch.zeros_like(self.p.gain)
         times = torch.linspace(0, self.steps - 1, min(_CHECKED, self.steps)).long().tolist()
-        every = [self._expand(t, 2 * self.terms, 2) for t in range(self.steps)] if times else []
+        every = [self._expand(t, 2 * self.terms, 2) for t in range(self.steps)]
         a = torch.stack([each[0] for each in every], -1)
         rest = torch.stack([each[1] for each in every], -1)
         for t in times:

@@ -214,6 +214,8 @@ def enter(
         For what is not finite or outside its domain, and shapes that do not broadcast.
     """
     given = {name: real(name, value, *_DOMAIN[name]) for name, value in arguments.items()}
+    device = next((t.device for t in given.values() if t.device.type != "cpu"), None)
+    given = given if device is None else {name: t.to(device) for name, t in given.items()}
     try:
         full = torch.broadcast_tensors(*given.values())
     except RuntimeError:

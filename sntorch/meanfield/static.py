@@ -44,7 +44,7 @@ _EXACT, _STALLED, _LAST = 2e-15, 1e-11, 1e-8
 _UNBOUNDED = 1e12
 _WARM = 2  # plain steps before Newton: they reach the neighbourhood of the right solution
 _RISING = 60  # where two roots meet Newton's method halves the distance, no more
-_SETTLED = 1e-11
+_SETTLED, _SETTLED_SLOPE = 1e-9, 1e-7  # change of overlap and slopes with twice the terms
 _TINY = 1e-13
 _DEAD = 1e-13  # a variance that only rounding keeps alive
 
@@ -231,9 +231,9 @@ def _refine(
         pairs = Pairs(phi, gain[rows], mu[rows], v[rows], mesh, terms)
         fine = torch.stack(_rise(pairs, power[rows], added[rows]))
         moved = (fine - result[:, rows]).abs()
-        open_ = (moved > _SETTLED * (1 + fine.abs())).any(0)
+        moving = (moved[0] > _SETTLED * (1 + fine[0])) | (moved[1] > _SETTLED_SLOPE * (1 + fine[1]))
         result[:, rows] = fine
-        rows = rows[open_]
+        rows = rows[moving]
         if not len(rows):
             break
     return result[0], result[1]

@@ -56,9 +56,11 @@ def solve(
 
     Notes
     -----
+    Sparse networks with K inputs of variance J^2 / K obey the same equations from K of about 10 on.
     Limitation (M): couplings are independent; reciprocal correlations (``symmetry``) obey other
-    equations.  Limitation (C): networks are deterministic functions of quenched couplings; a
-    solution that oscillates is reported by `MeanField.stationary`, and followed by `populations`.
+    equations.  Limitation (C): a mean field that oscillates is reported by `MeanField.stationary`
+    and followed, without leak, by `populations`; with leak its stability is known in the direction
+    of the mean only.
 
     References
     ----------

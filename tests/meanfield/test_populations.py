@@ -58,7 +58,13 @@ def test_static_overlap_of_two_populations():
 
 @pytest.mark.parametrize("transfer", ["tanh", "tanh01", "erf"])
 def test_one_population_is_solve(transfer):
-    numbers: dict[str, Any] = {"gain": 2.0, "mean": 0.5, "threshold": 0.1, "threshold_std": 0.2, "noise": 0.1}
+    numbers: dict[str, Any] = {
+        "gain": 2.0,
+        "mean": 0.5,
+        "threshold": 0.1,
+        "threshold_std": 0.2,
+        "noise": 0.1,
+    }
     one = solve(**numbers, std=1.3, transfer=transfer)
     field = populations(**numbers, std=table([1.3]), transfer=transfer)
     for name in ("mean", "variance", "overlap", "slope_sq"):

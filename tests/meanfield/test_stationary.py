@@ -135,7 +135,7 @@ def test_half_tanh_is_tanh_in_other_variables():
         gain=g * J / 2, threshold_std=math.sqrt(1 + (2 * s_th / J) ** 2), noise=2 * sigma / J
     )
     assert float(half.variance) == pytest.approx(float(full.variance) * J**2 / 4, rel=1e-12)
-    assert float(half.overlap) == pytest.approx(float(full.overlap) * J**2 / 4, rel=1e-9)
+    assert float(half.overlap) == pytest.approx(float(full.overlap) * J**2 / 4, rel=1e-8)
     assert float(half.lyapunov) == pytest.approx(float(full.lyapunov), abs=1e-12)
 
 
