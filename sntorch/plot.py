@@ -244,7 +244,7 @@ def _(result: PopulationField, ax: Axes | None = None) -> Axes:
     t = np.arange(-min(len(means), 40), 0)
     markers = "os^vD"
     for a in range(means.shape[1]):
-        look = {"color": _DARK if a % 2 == 0 else _MIDDLE, "marker": markers[a % 5]}
+        look: dict[str, Any] = {"color": (_DARK, _MIDDLE)[a % 2], "marker": markers[a % 5]}
         ax.plot(t, means[-len(t) :, a], label=f"population {a + 1}", **look)
     _label(ax, "time before the end (steps)", "mean μ (u)", whole=True)
     period = int(result.period.flatten()[0])
@@ -260,11 +260,12 @@ def _(result: CorrelatedField, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     size = len(result.covariances)
     distance = np.arange(size) - (size - 1) // 2
-    for values, label, look in (
-        (result.covariances, "same time", {"color": _DARK, "marker": "o"}),
-        (result.overlaps, "different times", {"color": _MIDDLE, "marker": "s"}),
+    for values, label, colour, marker in (
+        (result.covariances, "same time", _DARK, "o"),
+        (result.overlaps, "different times", _MIDDLE, "s"),
     ):
-        ax.plot(distance, _finite(values)[distance % size], label=label, **look)
+        y = _finite(values)[distance % size]
+        ax.plot(distance, y, label=label, color=colour, marker=marker)
     ax.axhline(0, label="zero", **_THEORY)
     _label(ax, "distance on the ring (neurons)", "covariance Δ (u²)", whole=True)
     note = f"exponent {float(result.lyapunov):.3g} nats / step"
@@ -345,13 +346,13 @@ def report(history: TrainingHistory) -> Figure:
 
 _NEAR = 0.05
 _WORDS = {  # arguments of a mean field, with their units
-    "gain": "gain g (1 / u)",
-    "std": "coupling deviation J (u)",
+    "gain": "gain (1 / u)",
+    "std": "coupling deviation (u)",
     "mean": "mean coupling (u)",
     "threshold": "threshold (u)",
     "threshold_std": "threshold deviation (u)",
-    "noise": "noise σ (u / step)",
-    "leak": "leak γ (per step)",
+    "noise": "noise per step (u)",
+    "leak": "leak (per step)",
 }
 
 

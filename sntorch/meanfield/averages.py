@@ -18,6 +18,7 @@ Tensors are float64; the parameters of a problem lie along the first axis, P of 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import math
@@ -252,7 +253,10 @@ def coefficients(
 
     High polynomials oscillate: the mesh is at least fine enough for them.
     """
-    mesh = 2 * max(mesh, _COARSEST * 2 ** math.ceil(math.log2(max(1.0, math.sqrt(terms) / 4))))
+    mesh = max(
+        int(mesh * _FAR / _REACH),
+        _COARSEST * 2 ** math.ceil(math.log2(max(1.0, math.sqrt(terms) / 4))),
+    )
     h, weight = _weights(mesh, _FAR)
     h, weight, basis = h.to(mu), weight[:, 0].to(mu), polynomials(mesh, terms).to(mu)
     rows = max(1, 2**20 // (mesh + 1))
@@ -282,6 +286,15 @@ class Pairs:
             self.rest = (mass - self.power.sum(-1)).clamp(min=0)
             self.mesh = mesh
 
+    def take(self, rows: Tensor) -> Pairs:
+        """Return the problems at an index or mask."""
+        part = copy.copy(self)
+        part.gain, part.mu, part.v = self.gain[rows], self.mu[rows], self.v[rows]
+        if not self.closed:
+            part.mean, part.power, part.rest = self.mean[rows], self.power[rows], self.rest[rows]
+            part.slopes = tuple(each[rows] for each in self.slopes)
+        return part
+
     def rho(self, D: Tensor) -> Tensor:
         """Return the correlation that belongs to a covariance."""
         v = self.v.clamp(min=torch.finfo(self.v.dtype).tiny).unsqueeze(-1)
@@ -301,14 +314,14 @@ class Pairs:
         if self.closed:
             return self._difference(D)
         rho = self.rho(D)
-        rising, rest, most = self._slopes
+        rising, rest, most = self.slopes
         total = _series(rising, rho) + rest.unsqueeze(-1) * rho.pow(rising.shape[-1] + 1)
         still = self.v.unsqueeze(-1) <= 1e-20
         value = total / self.v.clamp(min=1e-20).unsqueeze(-1)
         return torch.where(still, most.unsqueeze(-1), value)
 
     @functools.cached_property
-    def _slopes(self) -> tuple[Tensor, Tensor, Tensor]:
+    def slopes(self) -> tuple[Tensor, ...]:
         """Return the series of v E f' f', its remainder, and E f'^2, where the series ends."""
         n = torch.arange(1, self.power.shape[-1]).to(self.v)
         rising = n * self.power[:, 1:]

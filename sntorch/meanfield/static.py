@@ -240,13 +240,20 @@ def _refine(
 
 
 def _rise(pairs: Pairs, power: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
-    q = added
+    """Return overlap and slope pair; rows leave the loop once they have converged."""
+    result, q = added.clone(), added
+    rows, part = torch.arange(len(q), device=q.device), pairs
     for _ in range(_RISING):
         D = q.unsqueeze(-1)
-        gap = power * pairs(D).squeeze(-1) + added - q
-        slope = power * pairs.slope(D).squeeze(-1)
+        gap = power * part(D).squeeze(-1) + added - q
+        slope = power * part.slope(D).squeeze(-1)
         step = torch.where(slope < 1, gap / (1 - slope).clamp(min=1e-12), gap)
-        q = torch.minimum(q + step, pairs.v)
-        if bool((step.abs() <= _LAST * pairs.v).all()):
+        q = torch.minimum(q + step, part.v)
+        result[rows] = q
+        keep = step.abs() > _LAST * part.v
+        if not bool(keep.any()):
             break
-    return q, pairs.slope(q.unsqueeze(-1)).squeeze(-1)
+        if not bool(keep.all()):
+            rows, part, q = rows[keep], part.take(keep), q[keep]
+            power, added = power[keep], added[keep]
+    return result, pairs.slope(result.unsqueeze(-1)).squeeze(-1)

@@ -118,8 +118,8 @@ def test_coefficients_hold_all_of_the_mass():
 
 def test_series_of_few_terms_is_exact_at_the_ends():
     gain, mu, v = (torch.tensor([x], dtype=torch.float64) for x in (3.0, 0.0, 1.0))
-    pairs = Pairs(as_transfer("tanh"), gain, mu, v, 192, 16)
-    at = moments(as_transfer("tanh"), gain, mu, v, 192)
+    pairs = Pairs(as_transfer("tanh"), gain, mu, v, 384, 16)
+    at = moments(as_transfer("tanh"), gain, mu, v, 384)
     D = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
     assert_close(pairs(D)[0, 1], at.square[0], rtol=1e-13, atol=0)
     assert_close(pairs.slope(D)[0], torch.stack([at.slope[0] ** 2, at.slope_sq[0]]))

@@ -15,13 +15,13 @@ from sntorch.meanfield import critical, evolve, replicas, solutions, solve
 
 def test_critical_gain():
     # tanh: gJ = 1 - leak; erf: sqrt(pi) / (2J).  The exponent touches zero quadratically above.
-    found = critical("gain", 0.3, 3.0, std=[0.5, 1.0, 2.0])
+    found = critical("gain", 0.3, 3.0, std=[0.5, 1.0, 2.0], tolerance=1e-8)
     assert_close(found.value, torch.tensor([2, 1, 0.5]).double(), rtol=2e-7, atol=0)
     assert bool(found.found.all())
     assert bool(found.continuous.all())
-    erf = critical("gain", 0.3, 3.0, std=2.0, transfer="erf")
+    erf = critical("gain", 0.3, 3.0, std=2.0, transfer="erf", tolerance=1e-8)
     assert float(erf.value) == pytest.approx(math.sqrt(math.pi) / 4, rel=2e-7)
-    leaky = critical("gain", 0.1, 2.0, leak=[0.5, 0.8])
+    leaky = critical("gain", 0.1, 2.0, leak=[0.5, 0.8], tolerance=1e-8)
     assert leaky.value.tolist() == pytest.approx([0.5, 0.2], rel=2e-6)
 
 

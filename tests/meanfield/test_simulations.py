@@ -92,7 +92,7 @@ def test_two_populations():
         g = torch.Generator().manual_seed(seed)
         J = snt.couplings.populations(sizes, mean=Jbar, std=S, generator=g, dtype=torch.float64)
         z = torch.randn(N, generator=g, dtype=torch.float64)
-        settings = {"gain": spread(gain), "noise": spread(sigma)}
+        settings: dict[str, Any] = {"gain": spread(gain), "noise": spread(sigma)}
         cell = snt.SNTCell(J, threshold=spread(theta) + spread(s_th) * z, trainable=(), **settings)
         u = torch.randn(N, generator=g, dtype=torch.float64)
         orbit = snt.rollout(cell, u, 450, generator=g)[150:]
@@ -109,7 +109,9 @@ def test_two_populations():
 
 def test_entropy_production():
     # Exact as N grows: the backward miss of a step is v + (v - sigma^2) - 2 Delta_2.
-    for numbers in ({"gain": 1.5, "noise": 0.5}, {"gain": 1.0, "noise": 0.5, "leak": 0.4}):
+    cases: list[dict[str, Any]] = [{"gain": 1.5}, {"gain": 1.0, "leak": 0.4}]
+    for numbers in cases:
+        numbers["noise"] = 0.5
         theory = snt.meanfield.solve(**numbers)
         cell, g = network(0, numbers)
         u = torch.randn(N, generator=g, dtype=torch.float64)
