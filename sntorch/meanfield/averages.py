@@ -26,7 +26,7 @@ import math
 import torch
 from torch import Tensor
 
-from sntorch.transfer import Transfer
+from sntorch.transfer import Erf, NormalCdf, Sigmoid, Softplus, Tanh, Tanh01, Transfer
 
 __all__ = [
     "CLOSED",
@@ -46,6 +46,7 @@ __all__ = [
 _REACH = 9.0  # standard deviations: what lies beyond weighs 1e-18
 _FAR = 12.0  # the same for high polynomials, which grow like the root of the inverse weight
 CLOSED = -1
+_ANALYTIC = (Erf, NormalCdf, Sigmoid, Softplus, Tanh, Tanh01)  # no pole nearer than i pi / 2
 _COARSEST, _FINEST = 48, 48 * 2**11
 _STEP = 0.27  # of the argument of phi: with poles at distance pi/2 the error is exp(-pi^2 / 0.27)
 _AGREE, _AGREE_SLOPE = 1e-12, 1e-9
@@ -183,20 +184,23 @@ def intervals(gain: Tensor, v: Tensor, fine: int) -> Tensor:
     """
     if fine == CLOSED:
         return torch.zeros_like(v, dtype=torch.int64)
-    return (_COARSEST * 2 ** (_octave(gain, v) + fine)).clamp(max=_FINEST)
+    return _size(_octave(gain, v), fine)
 
 
 def fineness(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor) -> int:
     """Return how often the meshes of `intervals` must be doubled for this function.
 
-    They are made for poles as far from the axis as those of tanh; a few witnesses, the widest laws
-    among them, must agree with twice the number.  Where they do not at once and closed forms exist,
-    as for functions with a kink, the answer is `CLOSED`; smooth functions are quicker on a mesh.
+    They are made for poles as far from the axis as those of tanh.  For other functions a few
+    witnesses, the widest laws among them, must agree with twice the number.  Where they do not at
+    once and closed forms exist, as for functions with a kink, the answer is `CLOSED`; smooth
+    functions are quicker on a mesh.
     """
+    if isinstance(transfer, _ANALYTIC):
+        return 0
     at = _witnesses(gain.abs() * v.sqrt())
-    top, fine = int(_octave(gain[at], v[at]).max()), 0
-    while _COARSEST * 2 ** (top + fine) < _FINEST:
-        if _agree(transfer, gain[at], mu[at], v[at], _COARSEST * 2 ** (top + fine)):
+    top, fine = _octave(gain[at], v[at]).max(), 0
+    while (mesh := int(_size(top, fine))) < _FINEST:
+        if _agree(transfer, gain[at], mu[at], v[at], mesh):
             break
         if is_closed(transfer):
             return CLOSED
@@ -204,9 +208,14 @@ def fineness(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor) -> int:
     return fine
 
 
+def _size(octave: Tensor, fine: int) -> Tensor:
+    return (_COARSEST * 2 ** (octave / 2 + fine)).ceil().to(torch.int64).clamp(max=_FINEST)
+
+
 def _octave(gain: Tensor, v: Tensor) -> Tensor:
+    """Return half octaves: few different meshes, none much finer than it must be."""
     needed = 2 * _REACH / (_STEP * _COARSEST) * gain.abs() * v.sqrt()
-    return needed.clamp(1, _FINEST / _COARSEST).log2().ceil().to(torch.int64)
+    return needed.clamp(1, _FINEST / _COARSEST).log2().mul(2).ceil()
 
 
 def _witnesses(width: Tensor) -> Tensor:
@@ -253,10 +262,8 @@ def coefficients(
 
     High polynomials oscillate: the mesh is at least fine enough for them.
     """
-    mesh = max(
-        int(mesh * _FAR / _REACH),
-        _COARSEST * 2 ** math.ceil(math.log2(max(1.0, math.sqrt(terms) / 4))),
-    )
+    octave = math.ceil(math.log2(max(1.0, math.sqrt(terms) / 4)))
+    mesh = max(int(mesh * _FAR / _REACH), _COARSEST * 2**octave)
     h, weight = _weights(mesh, _FAR)
     h, weight, basis = h.to(mu), weight[:, 0].to(mu), polynomials(mesh, terms).to(mu)
     rows = max(1, 2**20 // (mesh + 1))
