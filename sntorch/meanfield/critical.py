@@ -277,7 +277,7 @@ def solutions(
     p, _, _, _ = enter(wide, phi)
     s = relax(phi, p, mu, v, warm=0)
     good = (s.residual <= _SOLVED * (1 + s.v)).nonzero().squeeze(-1)
-    order = good[(s.v[good] * 1e3 + s.mu[good]).argsort()]
+    order = good[s.residual[good].argsort()]  # of those that count as one, the best is kept
     kept: list[int] = []
     for i in order.tolist():
         near = [
