@@ -146,7 +146,7 @@ def _quadrature(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: i
 
 def _at_rest(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) -> Moments:
     """Return the averages where some variances vanish: there the derivatives are those nearby."""
-    near = moments(transfer, gain, mu, v.clamp(min=1e-12), mesh)
+    near = moments(transfer, gain, mu, v.clamp(min=1e-20), mesh)
     phi, slope = transfer.with_derivative(gain * mu)
     rest = v < 1e-20
     exact = (phi, phi.square(), gain * slope, (gain * slope).square())
