@@ -10,6 +10,7 @@ Everything is float64.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -124,9 +125,15 @@ def correlation(c: Tensor, v: Tensor) -> Tensor:
     return (c / v.clamp(min=torch.finfo(v.dtype).tiny)).clamp(-1, 1)
 
 
+@functools.cache
+def _legendre() -> tuple[Tensor, Tensor]:
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    return torch.from_numpy(nodes), torch.from_numpy(weights)
+
+
 def plackett(h: Tensor, r: Tensor, factor: Callable[[Tensor], Tensor]) -> Tensor:
     """Return int_0^r factor(s) exp(-h^2 / (1 + s)) / (2 pi sqrt(1 - s^2)) ds, with s = sin t."""
-    nodes, weights = map(torch.as_tensor, np.polynomial.legendre.leggauss(64))
+    nodes, weights = _legendre()
     top = r.asin().unsqueeze(-1)
     sine = (top * (nodes + 1).to(top) / 2).sin()
     value = factor(sine) * torch.exp(-h.square().unsqueeze(-1) / (1 + sine))

@@ -13,10 +13,10 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import PolyCollection
+from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import StepPatch
+from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.quiver import Quiver
 
 import sntorch as snt
@@ -603,3 +603,77 @@ def test_report_knows_the_unit_of_time_of_the_exponents(history):
     slow.after["lyapunov"] = dataclasses.replace(history.after["lyapunov"], dt=0.1)
     label = panel(report(slow), "Lyapunov exponents").get_ylabel()
     assert label == "exponent (nats / unit of time)"
+
+
+# ---- mean fields
+
+
+def scan(low, high, n):
+    return torch.linspace(low, high, n, dtype=torch.float64)
+
+
+def test_scan_of_a_mean_field():
+    field = snt.meanfield.solve(gain=scan(0.5, 3, 6), noise=0.1)
+    ax = plot(field)
+    assert ax.get_xlabel() == "gain (1 / u)"
+    assert "(nats / step)" in ax.get_ylabel()
+    x, y = line(ax, "exponent λ (nats / step)")
+    np.testing.assert_allclose(x, np.linspace(0.5, 3, 6))
+    np.testing.assert_allclose(y, field.lyapunov.numpy())
+    np.testing.assert_allclose(line(ax, "variance v (u²)")[1], field.variance.numpy())
+    assert note(ax) == "tanh, std 1, noise 0.1"
+    (shaded,) = [p for p in ax.patches if p.get_label() == "chaotic"]
+    assert isinstance(shaded, Rectangle)
+    # From half way between the last quiet and the first chaotic gain: 1 and 1.5.
+    assert shaded.get_x() == pytest.approx(1.25)
+    assert "mean μ (u)" not in ax.get_legend_handles_labels()[1]
+
+
+def test_phase_diagram():
+    field = snt.meanfield.solve(gain=scan(0.5, 3, 5)[:, None], noise=scan(0, 1, 4))
+    ax = plot(field)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("noise per step (u)", "gain (1 / u)")
+    (mesh,) = [c for c in ax.collections if isinstance(c, QuadMesh)]
+    np.testing.assert_allclose(np.asarray(mesh.get_array()).ravel(), field.lyapunov.numpy().ravel())
+    assert "edge of chaos" in ax.get_legend_handles_labels()[1]
+    assert ax.figure.axes[1].get_ylabel() == "exponent λ (nats / step)"
+
+
+def test_mean_field_of_one_ensemble_and_of_none_that_is_finite():
+    assert plot(snt.meanfield.solve(gain=2.0)).get_xlabel() == "ensemble"
+    nothing = snt.meanfield.solve(gain=[1.0, 2.0]).map(lambda t: t * torch.nan)
+    assert note(plot(nothing)) == "no finite value"
+
+
+def test_two_times():
+    two = snt.meanfield.evolve(5, gain=2.0, leak=0.5)
+    ax = plot(two)
+    np.testing.assert_allclose(np.asarray(ax.images[0].get_array()), two.covariance.numpy())
+    assert ax.get_xlabel() == "time s (steps)"
+    assert ax.figure.axes[1].get_ylabel() == "covariance Δ(t, s) (u²)"
+
+
+def test_populations_over_time():
+    field = snt.meanfield.populations(gain=1.5, std=torch.eye(2), mean=-3 * torch.eye(2))
+    ax = plot(field)
+    np.testing.assert_allclose(line(ax, "population 2")[1], field.means[-40:, 1].numpy())
+    assert note(ax).startswith("period 2; exponents: neurons -2.09")
+
+
+def test_correlations_over_distance():
+    field = snt.meanfield.correlated(gain=2.0, covariance=torch.eye(5)[:1].T * torch.eye(5)[0])
+    x, y = line(plot(field), "same time")
+    assert x.tolist() == [-2, -1, 0, 1, 2]
+    np.testing.assert_allclose(y, [0, 0, float(field.variance), 0, 0], atol=1e-12)
+
+
+def test_critical_line_and_replicas():
+    edge = snt.meanfield.critical("noise", 0.01, 2.0, gain=scan(1.2, 2, 3), tolerance=1e-3)
+    ax = plot(edge)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("gain (1 / u)", "critical noise per step (u)")
+    np.testing.assert_allclose(line(ax, "critical noise")[1], edge.value.numpy())
+    pair = snt.meanfield.replicas(gain=2.0, noise=scan(0.2, 1, 3))
+    ax = plot(pair)
+    np.testing.assert_allclose(line(ax, "common noise")[1], pair.distance_common.numpy())
+    np.testing.assert_allclose(line(ax, "independent noise")[1], pair.distance_independent.numpy())
+    assert ax.get_ylabel() == "mean square distance per neuron (u²)"
