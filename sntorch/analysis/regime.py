@@ -54,6 +54,7 @@ __all__ = ["LABELS", "Regime", "regime"]
 LABELS = ("fixed_point", "periodic", "quasi_periodic", "chaotic", "undecided")
 
 _VIEWS = 8  # projections of the state in which recurrence is looked for
+_NEAR = 1e-3  # distance, in units of the states, from which a return is looked into
 _ZERO = 5.0  # an exponent is zero if growth over the whole orbit is below this, in nats
 _CALM = 0.05  # the same for its weighted average, which converges on a torus
 _TURNS = 12  # turns of the slowest line that a spectrum needs
@@ -277,24 +278,23 @@ class _Row:
 
     def _period(self) -> int:
         """Return the steps p after which the orbit comes back, 0 if it does not."""
-        quarter = self.steps // 4
-        views = self.views
-        scale = 1e-3 * (1 + views.abs().amax())
-        spread = (views[-2 * quarter :] - views[-1]).norm(dim=-1)
-        tolerance = torch.finfo(views.dtype).eps ** 0.4 * 1e3 * scale
-        near = (spread[: 2 * quarter - 1] <= scale).nonzero().squeeze(-1)
-        for p in (2 * quarter - 1 - near.flip(0)).tolist():
-            if p > quarter:
-                break
+        quarter, views = self.steps // 4, self.views
+        size = float(1 + views.abs().amax())
+        recent = (views[-quarter - 1 : -1] - views[-1]).norm(dim=-1).flip(0)
+        for p in (1 + (recent <= _NEAR * size).nonzero().squeeze(-1)).tolist():
             apart = (views[p:] - views[:-p]).norm(dim=-1)
             late, early = float(apart[-quarter:].amax()), float(apart[:quarter].amax())
-            if late <= float(tolerance) or (late <= float(scale) and self._shrinks(late, early)):
+            if self._returns(late / size, early / size):
                 return p
         return 0
 
-    def _shrinks(self, late: float, early: float) -> bool:
-        """Say whether a distance falls from the first to the last quarter as the exponent says."""
-        return self.exponents[0] < -self.width[0] and late < 0.3 * early
+    def _returns(self, late: float, early: float) -> bool:
+        """Say whether a distance is rounding, or falls from the first to the last quarter."""
+        eps = torch.finfo(self.views.dtype).eps
+        if late <= 10 * self.steps * eps:
+            return True
+        attracting = self.exponents[0] < -self.width[0]
+        return attracting and (late <= eps**0.4 or (late <= _NEAR and late < 0.3 * early))
 
     def _recurrent(self, period: int) -> _Verdict:
         words = f"comes back after {period} step{'s' if period > 1 else ''}; {self._largest()}"

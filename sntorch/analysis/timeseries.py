@@ -58,7 +58,7 @@ _SHORTEST = 8  # steps of a segment at least: fewer make no spectrum
 _PADDING = 8  # points of the transform per bin: a parabola between them is then good to 1e-3 bins
 _LOBE = 4  # half width in bins of the Blackman-Harris window's line
 _MAX_LINES = 12
-_REACH = {0: 0, 1: 20, 2: 8, 3: 4}  # largest |k_i| for d base frequencies
+_REACH = {0: 0, 1: 40, 2: 12, 3: 8}  # largest sum of |k_i| for d base frequencies
 _PIECES = {0: 24, 1: 6, 2: 3, 3: 1}  # largest q
 
 
@@ -421,7 +421,8 @@ def _basis(
     reach = np.arange(-_REACH[d], _REACH[d] + 1)
     k = np.array(list(itertools.product(reach, repeat=d))).reshape(len(reach) ** d, d)
     order = np.abs(k).sum(1)
-    k, order = k[np.argsort(order, kind="stable")], np.sort(order, kind="stable")
+    inside = np.argsort(order, kind="stable")[: (order <= _REACH[d]).sum()]
+    k, order = k[inside], order[inside]
     best, least = None, math.inf
     for chosen in itertools.combinations(_candidates(lines, d), d):
         off = (k @ np.array(chosen) - lines[:, None]) * q  # (m, K)
