@@ -17,7 +17,7 @@ import functools
 import math
 import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -30,12 +30,19 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from torch import Tensor
 
-from sntorch.analysis import JacobianSpectrum, LyapunovSpectrum
+from sntorch.analysis import (
+    JacobianSpectrum,
+    LyapunovSpectrum,
+    PowerSpectrum,
+    Regime,
+    delay_map,
+)
 from sntorch.landscape import AreaRates, EntropyProduction, FluxField
 from sntorch.results import Result, TrainingHistory, over_rows, time_unit
 
-__all__ = ["figure", "plot", "report", "style"]
+__all__ = ["along", "figure", "panels", "plot", "report", "style"]
 
 _DARK, _MIDDLE, _LIGHT, _GREY = "#12355b", "#d1603d", "#a9bccb", "#666666"
 _DENSITY = LinearSegmentedColormap.from_list("density", ["white", _LIGHT])
@@ -195,6 +202,49 @@ def _(result: FluxField, ax: Axes | None = None) -> Axes:
     return _finish(ax, "Probability flux", density if note else math.nan, note)
 
 
+@plot.register
+@style()
+def _(result: PowerSpectrum, ax: Axes | None = None) -> Axes:
+    ax = _axes(ax)
+    frequency, mean, error = map(_finite, (result.frequencies, result.mean, result.mean_stderr))
+    # The mean was taken away: the first frequency says nothing.
+    frequency, mean, error = frequency[1:], mean[1:], np.nan_to_num(error[1:])
+    mean = np.where(mean > 0, mean, np.nan)
+    ax.semilogy(frequency, mean, color=_DARK, linewidth=0.9, label="power ± s.e.")
+    low = np.maximum(mean - error, 0.1 * mean)  # a logarithm knows no zero
+    ax.fill_between(frequency, low, mean + error, color=_DARK, alpha=0.25, linewidth=0)
+    unit = time_unit(result.dt)
+    ax.set(xlabel=f"frequency (cycles / {unit})", ylabel=f"power (u² · {unit})")
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    note = f"resolution {result.resolution:.2g}, {result.segments} segments"
+    return _finish(ax, "Power spectrum", mean, note)
+
+
+@plot.register
+@style()
+def _(result: Regime, ax: Axes | None = None) -> Axes:
+    ax = _axes(ax)
+    below = _strip_below(ax)
+    m = _finite(result.activity).reshape(len(result.activity), -1)
+    now, then = np.moveaxis(_array(delay_map(torch.as_tensor(m))), -1, 0)
+    span = max(np.ptp(m[np.isfinite(m)], axis=None) if _some(m) else 0.0, 1e-3)
+    size = 4.0 if len(set(np.round(now[:, 0] / span, 4))) < 50 else 0.8
+    look = {"markersize": size, "markeredgewidth": 0, "rasterized": True, "color": _DARK}
+    ax.plot(now, then, "o", **look)
+    if _some(m):
+        ends = np.nanmean(m) + np.array([-0.6, 0.6]) * max(span, 1.7 * np.nanstd(m))
+        ax.plot(ends, ends, label="m(t+1) = m(t)", **_THEORY)
+    _label(ax, "mean activity m(t)", "m(t+1)")
+    if below is not None:
+        plot(result.spectrum, below)
+        below.set_title("", loc="left")
+        below.get_legend().remove()
+        for line in _finite(result.frequencies).reshape(-1, result.frequencies.shape[-1])[0]:
+            below.axvline(line, **_THEORY)
+    note = f"exponent {_mean(result.exponents[..., 0]):.3g} nats / {_step(result)}"
+    return _finish(ax, f"Regime: {result.title}", m, note)
+
+
 def figure(*results: Result, title: str | None = None) -> Figure:
     """Return a figure with one panel per record, in a row.
 
@@ -211,6 +261,37 @@ def figure(*results: Result, title: str | None = None) -> Figure:
             plot(result, fig.add_subplot(1, len(results), i + 1))
         _headline(fig, title)
     return fig
+
+
+def panels(results: Mapping[str, Result], below: Result, title: str | None = None) -> Figure:
+    """Return a figure with a row of named records, and a wide one below."""
+    with style():
+        fig = _Figure(figsize=(3.3 * max(len(results), 2), 8.6))
+        grid = fig.add_gridspec(2, max(len(results), 1), height_ratios=[1.6, 1])
+        for i, (name, result) in enumerate(results.items()):
+            ax = plot(result, fig.add_subplot(grid[0, i]))
+            ax.set_xlabel(f"{ax.get_xlabel()}, {name}")
+        plot(below, fig.add_subplot(grid[1, :]))
+        _headline(fig, title)
+    return fig
+
+
+@style()
+def along(
+    x: Tensor, y: Tensor, error: Tensor, names: Sequence[str], ax: Axes | None = None
+) -> Axes:
+    """Return axes with curves y (P, k) against a parameter x (P,), and the name of every value."""
+    ax = _axes(ax)
+    at, curves, errors = _finite(x), _finite(y), np.nan_to_num(_finite(error))
+    for i in range(curves.shape[1] - 1, -1, -1):
+        look = {"color": _DARK if i == 0 else _LIGHT, "marker": "o", "elinewidth": 0.9}
+        label = {0: "largest ± s.e.", 1: "others"}.get(i)
+        ax.errorbar(at, curves[:, i], errors[:, i], label=label, zorder=3, **look)
+    for value, name in zip(at, names, strict=True):
+        place = {"xycoords": ("data", "axes fraction"), "rotation": 90, "va": "bottom"}
+        ax.annotate(name, (value, 0.02), ha="right", fontsize=7, color=_GREY, **place)
+    ax.axhline(0, label="zero", **_THEORY)
+    return ax
 
 
 def report(history: TrainingHistory) -> Figure:
@@ -443,6 +524,16 @@ def _axes(ax: Axes | None) -> Axes:
     return _Figure(figsize=(4.6, 3.8)).add_subplot() if ax is None else ax
 
 
+def _strip_below(ax: Axes) -> Axes | None:
+    """Return new axes in the lower third of the place of `ax`, which keeps the rest."""
+    place = ax.get_subplotspec()
+    if place is None or not isinstance(ax.figure, Figure):
+        return None
+    parts = place.subgridspec(2, 1, height_ratios=[1.7, 1])
+    ax.set_subplotspec(parts[0])
+    return ax.figure.add_subplot(parts[1])
+
+
 def _array(values: Any) -> NDArray[Any]:
     values = torch.as_tensor(values).detach().cpu()
     return values.to(torch.complex128 if values.is_complex() else torch.float64).numpy()
@@ -472,7 +563,7 @@ def _plus_minus(mean: float, error: float) -> str:
 
 def _step(result: Result | None) -> str:
     """Return what the rates of a record are per."""
-    if isinstance(result, LyapunovSpectrum | EntropyProduction | AreaRates | FluxField):
+    if isinstance(result, LyapunovSpectrum | EntropyProduction | AreaRates | FluxField | Regime):
         return time_unit(result.dt)
     return time_unit(1.0)
 

@@ -5,6 +5,7 @@ from sntorch.analysis.lyapunov import lyapunov_spectrum as lyapunov_spectrum
 from sntorch.analysis.lyapunov import max_lyapunov as max_lyapunov
 from sntorch.analysis.regime import Regime as Regime
 from sntorch.analysis.regime import regime as regime
+from sntorch.analysis.regime import scan_regimes as scan_regimes
 from sntorch.analysis.spectrum import JacobianSpectrum as JacobianSpectrum
 from sntorch.analysis.spectrum import jacobian_spectrum as jacobian_spectrum
 from sntorch.analysis.timeseries import PowerSpectrum as PowerSpectrum

@@ -32,6 +32,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,7 +51,7 @@ from sntorch.dynamics import Dynamics, IteratedDynamics, enter, iterate, noise_o
 from sntorch.flows import EulerMaruyama, RungeKutta4
 from sntorch.results import Result, block_lengths, block_mean, time_unit
 
-__all__ = ["LABELS", "Regime", "regime"]
+__all__ = ["LABELS", "Regime", "regime", "scan_regimes"]
 
 LABELS = ("fixed_point", "periodic", "quasi_periodic", "chaotic", "undecided")
 
@@ -90,6 +92,14 @@ class Regime(Result):
     def label(self) -> str:
         """The label that all rows share, else ``"mixed"``."""
         return self.labels[0] if len(set(self.labels)) == 1 else "mixed"
+
+    @property
+    def title(self) -> str:
+        """The label in words; where all rows fill tori alike, the kind of torus."""
+        tori = set(self.frequencies.isfinite().sum(-1).flatten().tolist())
+        if self.label != "quasi_periodic" or len(tori) > 1:
+            return self.label.replace("_", " ")
+        return "closed curve" if tori == {1} else f"{tori.pop()}-torus"
 
     @property
     def evidence(self) -> str:
@@ -157,6 +167,57 @@ def regime(
         flow = _is_flow(f) if continuous is None else bool(continuous)
         walk = _walk(f, iterate(f, 1), u, x, k, transient, steps)
         return _judge(walk, f.dt, flow, noisy)
+
+
+def scan_regimes(
+    make: Callable[[float], object],
+    values: Iterable[float],
+    u: Tensor,
+    steps: int,
+    *,
+    kick: float = 1e-6,
+    **settings: Any,
+) -> Iterator[Regime]:
+    """Yield the regime of ``make(value)`` for one value of a parameter after the other.
+
+    The orbit is continued: each value starts where the last one ended, so that a scan follows one
+    attractor, and upwards and downwards it may see two.
+
+    Parameters
+    ----------
+    make
+        Returns the dynamics for a value of the parameter.
+    values
+        The values in the order in which they are visited.
+    u
+        States (..., N) from which the first value starts.
+    steps
+        Steps that are measured at each value.
+    kick
+        Largest component of a fixed push at each start: without it a scan would stay on a state
+        that remains fixed, such as 0, when it has become unstable.
+    settings
+        `transient`, `x`, `k` and `continuous` of `regime`.
+
+    Raises
+    ------
+    ValueError
+        As `regime`.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> u = torch.tensor([0.3], dtype=torch.float64)
+    >>> found = scan_regimes(snt.systems.Logistic, [2.8, 3.2, 3.9], u, 1000)
+    >>> [each.label for each in found]
+    ['fixed_point', 'periodic', 'chaotic']
+    """
+    checks.number("kick", kick, low=0)
+    for value in values:
+        push = torch.linspace(0.5, 1, u.shape[-1], dtype=u.dtype, device=u.device)
+        found = regime(make(value), u + kick * push, steps, **settings)
+        yield found
+        u = found.state
 
 
 def _is_flow(f: Dynamics) -> bool:

@@ -354,7 +354,9 @@ def spectral_lines(series: Tensor, *, floor: float = 1e-3) -> Lines:
 
 
 def _segment_length(steps: int, dt: float, resolution: float | None) -> int:
-    length = steps // 8 if resolution is None else 1 / (checks.positive("resolution", resolution) * dt)
+    length = (
+        steps // 8 if resolution is None else 1 / (checks.positive("resolution", resolution) * dt)
+    )
     length = max(math.ceil(length), _SHORTEST)
     if length > steps:
         finest = 1 / (steps * dt)
