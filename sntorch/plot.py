@@ -288,9 +288,10 @@ def along(
         label = {0: "largest ± s.e.", 1: "others"}.get(i)
         ax.errorbar(at, curves[:, i], errors[:, i], label=label, zorder=3, **look)
     for value, name in zip(at, names, strict=True):
-        place = {"xycoords": ("data", "axes fraction"), "rotation": 90, "va": "bottom"}
-        ax.annotate(name, (value, 0.02), ha="right", fontsize=7, color=_GREY, **place)
+        place = {"xycoords": ("data", "axes fraction"), "rotation": 30, "va": "bottom"}
+        ax.annotate(name, (value, 1.01), fontsize=7.5, color=_GREY, **place)
     ax.axhline(0, label="zero", **_THEORY)
+    ax.legend(loc="best", frameon=False)
     return ax
 
 

@@ -58,7 +58,7 @@ LABELS = ("fixed_point", "periodic", "quasi_periodic", "chaotic", "undecided")
 _VIEWS = 8  # projections of the state in which recurrence is looked for
 _NEAR = 1e-3  # distance, in units of the states, from which a return is looked into
 _ZERO = 5.0  # an exponent is zero if growth over the whole orbit is below this, in nats
-_CALM = 0.05  # the same for its weighted average, which converges on a torus
+_CALM = 0.1  # the same for its weighted average, which converges on a torus
 _TURNS = 12  # turns of the slowest line that a spectrum needs
 _MOST_FREQUENCIES = 3
 

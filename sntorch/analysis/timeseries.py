@@ -58,7 +58,7 @@ _SHORTEST = 8  # steps of a segment at least: fewer make no spectrum
 _PADDING = 8  # points of the transform per bin: a parabola between them is then good to 1e-3 bins
 _LOBE = 4  # half width in bins of the Blackman-Harris window's line
 _MAX_LINES = 12
-_REACH = {0: 0, 1: 40, 2: 12, 3: 8}  # largest sum of |k_i| for d base frequencies
+_REACH = {0: 0, 1: 40, 2: 10, 3: 8}  # largest sum of |k_i| for d base frequencies
 _PIECES = {0: 24, 1: 6, 2: 3, 3: 1}  # largest q
 
 
@@ -349,7 +349,7 @@ def spectral_lines(series: Tensor, *, floor: float = 1e-3) -> Lines:
         raise ValueError(f"series: expected (T,) with T >= 64, got {tuple(series.shape)}")
     values = series.detach().cpu().double().numpy()
     frequencies, amplitudes = _peaks(values, checks.number("floor", floor, low=1e-4, high=1))
-    base, pieces = _explain(frequencies, 0.02 / len(values))
+    base, pieces = _explain(frequencies, 0.01 / len(values))
     return Lines(frequencies=frequencies, amplitudes=amplitudes, base=base, pieces=pieces)
 
 

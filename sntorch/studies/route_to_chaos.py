@@ -37,7 +37,7 @@ from sntorch.studies.study import Study
 
 __all__ = ["PUBLISHED", "RouteToChaos", "network", "run"]
 
-GAINS = (1.0, 1.05, 1.1, 1.15, 1.24, 1.26, 1.32, 1.36, 1.4)
+GAINS = (1.0, 1.05, 1.1, 1.15, 1.23, 1.26, 1.32, 1.36, 1.4)
 
 PUBLISHED = {
     1.0: ((-0.0134, -0.0134, -0.0297), (2e-4, 2e-4, 2e-4)),
@@ -182,6 +182,4 @@ def run(
 def _(result: RouteToChaos, ax: Any = None) -> Any:
     ax = along(result.gains, result.exponents, result.stderr, result.labels, ax)
     ax.set(xlabel="gain g", ylabel="Lyapunov exponents (nats / step)")
-    handles, labels = ax.get_legend_handles_labels()
-    ax.legend(handles, labels, loc="upper left", frameon=False)
     return ax
