@@ -37,7 +37,6 @@ from sntorch.analysis import (
     LyapunovSpectrum,
     PowerSpectrum,
     Regime,
-    delay_map,
 )
 from sntorch.landscape import AreaRates, EntropyProduction, FluxField
 from sntorch.results import Result, TrainingHistory, over_rows, time_unit
@@ -206,16 +205,7 @@ def _(result: FluxField, ax: Axes | None = None) -> Axes:
 @style()
 def _(result: PowerSpectrum, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
-    frequency, mean, error = map(_finite, (result.frequencies, result.mean, result.mean_stderr))
-    # The mean was taken away: the first frequency says nothing.
-    frequency, mean, error = frequency[1:], mean[1:], np.nan_to_num(error[1:])
-    mean = np.where(mean > 0, mean, np.nan)
-    ax.semilogy(frequency, mean, color=_DARK, linewidth=0.9, label="power ± s.e.")
-    low = np.maximum(mean - error, 0.1 * mean)  # a logarithm knows no zero
-    ax.fill_between(frequency, low, mean + error, color=_DARK, alpha=0.25, linewidth=0)
-    unit = time_unit(result.dt)
-    ax.set(xlabel=f"frequency (cycles / {unit})", ylabel=f"power (u² · {unit})")
-    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    mean = _power(ax, result)
     note = f"resolution {result.resolution:.2g}, {result.segments} segments"
     return _finish(ax, "Power spectrum", mean, note)
 
@@ -226,19 +216,17 @@ def _(result: Regime, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     below = _strip_below(ax)
     m = _finite(result.activity).reshape(len(result.activity), -1)
-    now, then = np.moveaxis(_array(delay_map(torch.as_tensor(m))), -1, 0)
-    span = max(np.ptp(m[np.isfinite(m)], axis=None) if _some(m) else 0.0, 1e-3)
-    size = 4.0 if len(set(np.round(now[:, 0] / span, 4))) < 50 else 0.8
-    look = {"markersize": size, "markeredgewidth": 0, "rasterized": True, "color": _DARK}
-    ax.plot(now, then, "o", **look)
+    look = {"color": _DARK, "markeredgewidth": 0, "rasterized": True}
     if _some(m):
-        ends = np.nanmean(m) + np.array([-0.6, 0.6]) * max(span, 1.7 * np.nanstd(m))
+        low, high = np.nanmin(m), np.nanmax(m)
+        grain = 1e-4 * max(high - low, 1e-3)
+        look["markersize"] = 5 if len(np.unique(np.round(m[:, 0] / grain))) < 50 else 0.8
+        ends = (low + high) / 2 + 0.6 * max(high - low, 1e-3) * np.array([-1, 1])
         ax.plot(ends, ends, label="m(t+1) = m(t)", **_THEORY)
+        ax.plot(m[:-1], m[1:], "o", **look)
     _label(ax, "mean activity m(t)", "m(t+1)")
     if below is not None:
-        plot(result.spectrum, below)
-        below.set_title("", loc="left")
-        below.get_legend().remove()
+        _power(below, result.spectrum)
         for line in _finite(result.frequencies).reshape(-1, result.frequencies.shape[-1])[0]:
             below.axvline(line, **_THEORY)
     note = f"exponent {_mean(result.exponents[..., 0]):.3g} nats / {_step(result)}"
@@ -523,6 +511,21 @@ def _axes(ax: Axes | None) -> Axes:
     if ax is not None and not isinstance(ax, Axes):
         raise ValueError(f"ax: expected matplotlib Axes or None, got {type(ax).__name__}")
     return _Figure(figsize=(4.6, 3.8)).add_subplot() if ax is None else ax
+
+
+def _power(ax: Axes, result: PowerSpectrum) -> NDArray[Any]:
+    """Draw the mean density with its error, return it; without frequency 0, the mean's."""
+    frequency, mean, error = map(_finite, (result.frequencies, result.mean, result.mean_stderr))
+    frequency, mean, error = frequency[1:], mean[1:], np.nan_to_num(error[1:])
+    mean = np.where(mean > 0, mean, np.nan)
+    ax.set_yscale("log")
+    ax.plot(frequency, mean, color=_DARK, linewidth=0.9, label="power ± s.e.")
+    low = np.maximum(mean - error, 0.1 * mean)  # a logarithm knows no zero
+    ax.fill_between(frequency, low, mean + error, color=_DARK, alpha=0.25, linewidth=0)
+    unit = time_unit(result.dt)
+    ax.set(xlabel=f"frequency (cycles / {unit})", ylabel=f"power (u² · {unit})")
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    return mean
 
 
 def _strip_below(ax: Axes) -> Axes | None:

@@ -354,15 +354,17 @@ class _Row:
         eps = torch.finfo(self.views.dtype).eps
         if late <= 10 * self.steps * eps:
             return True
-        attracting = self.exponents[0] < -self.width[0]
+        attracting = self.exponents[0] < -_ZERO / self.steps
         return attracting and (late <= eps**0.4 or (late <= _NEAR and late < 0.3 * early))
 
     def _recurrent(self, period: int) -> _Verdict:
         words = f"comes back after {period} step{'s' if period > 1 else ''}; {self._largest()}"
-        if self.exponents[0] > self.width[0]:
+        # Over whole periods the mean has no statistical error.
+        exponent = float(self.growth[-(self.steps // period) * period :].mean())
+        if exponent > _ZERO / self.steps:
             words += ": unstable, start elsewhere"
             return _Verdict(label="undecided", words=words, period=period)
-        if self.exponents[0] > -self.width[0]:
+        if exponent > -_ZERO / self.steps:
             words += ": neutral"
         label = "fixed_point" if period == 1 else "periodic"
         base = () if period == 1 else (1 / period,)

@@ -254,7 +254,7 @@ def test_bad_rotations_are_refused(orbit, settings, message):
 
 def cosines(*frequencies, steps=4000):
     t = torch.arange(steps, dtype=torch.float64)
-    return [torch.cos(TURN * nu * t + i) for i, nu in enumerate(frequencies)]
+    return torch.stack([torch.cos(TURN * nu * t + i) for i, nu in enumerate(frequencies)])
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def cosines(*frequencies, steps=4000):
         (cosines(0.1103)[0], [0.1103], 1),
         (torch.exp(cosines(0.1103)[0]), [0.1103], 1),
         (cosines(0.2206)[0] + 0.5 * cosines(0.3309)[0], [0.1103], 1),  # no line at the base itself
-        (torch.exp(sum(cosines(GOLDEN / 2, 2**0.5 / 10))), [2**0.5 / 10, GOLDEN / 2], 1),
-        (sum(cosines(0.2)) + cosines(0.4)[0], [], 5),
+        (torch.exp(cosines(GOLDEN / 2, 2**0.5 / 10).sum(0)), [2**0.5 / 10, GOLDEN / 2], 1),
+        (cosines(0.2).sum(0) + cosines(0.4)[0], [], 5),
         (cosines(0.5)[0] * (1.3 + torch.exp(cosines(0.0701)[0])), [0.4299], 2),
     ],
 )
@@ -276,7 +276,7 @@ def test_base_frequencies(series, expected, pieces):
 
 
 def test_three_base_frequencies():
-    series = torch.exp(sum(cosines(GOLDEN / 2, 2**0.5 / 10, math.pi / 70)) * 0.5)
+    series = torch.exp(cosines(GOLDEN / 2, 2**0.5 / 10, math.pi / 70).sum(0) * 0.5)
     found = spectral_lines(series)
     assert found.base is not None
     assert len(found.base) == 3
