@@ -227,7 +227,9 @@ def _(result: Regime, ax: Axes | None = None) -> Axes:
     _label(ax, "mean activity m(t)", "m(t+1)")
     if below is not None:
         _power(below, result.spectrum)
-        for line in _finite(result.frequencies).reshape(-1, result.frequencies.shape[-1])[0]:
+        below.set_ylabel("power")
+        lines = _array(result.frequencies)
+        for line in np.unique(lines[np.isfinite(lines)])[:6]:
             below.axvline(line, **_THEORY)
     note = f"exponent {_mean(result.exponents[..., 0]):.3g} nats / {_step(result)}"
     return _finish(ax, f"Regime: {result.title}", m, note)

@@ -80,7 +80,7 @@ class PowerSpectrum(Result):
     @property
     def resolution(self) -> float:
         """Distance of neighbouring frequencies; lines closer than twice this are one."""
-        return float(self.frequencies[1] - self.frequencies[0])
+        return float(self.frequencies[:2].detach().diff())
 
     @property
     def mean(self) -> Tensor:
