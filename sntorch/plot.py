@@ -34,6 +34,7 @@ from torch import Tensor
 
 from sntorch.analysis import (
     JacobianSpectrum,
+    Lines,
     LyapunovSpectrum,
     PowerSpectrum,
     Regime,
@@ -208,6 +209,21 @@ def _(result: PowerSpectrum, ax: Axes | None = None) -> Axes:
     mean = _power(ax, result)
     note = f"resolution {result.resolution:.2g}, {result.segments} segments"
     return _finish(ax, "Power spectrum", mean, note)
+
+
+@plot.register
+@style()
+def _(result: Lines, ax: Axes | None = None) -> Axes:
+    ax = _axes(ax)
+    frequency, amplitude = _finite(result.frequencies), _finite(result.amplitudes)
+    ax.set_yscale("log")
+    ax.vlines(frequency, 1e-4 * np.nanmax(amplitude, initial=1e-300), amplitude, color=_LIGHT)
+    ax.plot(frequency, amplitude, "o", color=_DARK, label="lines")
+    for i, base in enumerate(_finite(result.base)):
+        ax.axvline(base, label="base frequencies" if i == 0 else None, **_THEORY)
+    ax.set(xlabel=f"frequency (cycles / {_step(result)})", ylabel="amplitude (units of u)")
+    note = f"{len(result.base)} base frequencies" if result.explained else "not explained"
+    return _finish(ax, "Spectral lines", amplitude, note)
 
 
 @plot.register
@@ -569,7 +585,9 @@ def _plus_minus(mean: float, error: float) -> str:
 
 def _step(result: Result | None) -> str:
     """Return what the rates of a record are per."""
-    if isinstance(result, LyapunovSpectrum | EntropyProduction | AreaRates | FluxField | Regime):
+    if isinstance(result, LyapunovSpectrum | EntropyProduction | AreaRates | FluxField):
+        return time_unit(result.dt)
+    if isinstance(result, Lines | Regime):
         return time_unit(result.dt)
     return time_unit(1.0)
 

@@ -33,6 +33,7 @@ UNITS = {
     "field": "(units of u)",
     "power": "(cycles / step)",
     "regime": "m(t+1)",
+    "lines": "(cycles / step)",
 }
 every_kind = pytest.mark.parametrize("kind", UNITS)
 
@@ -108,6 +109,7 @@ def records():
         "field": snt.landscape.flux_field(orbit),
         "power": snt.analysis.power_spectrum(orbit),
         "regime": snt.analysis.regime(cell, orbit[-1, :2], 200),
+        "lines": snt.analysis.spectral_lines(torch.cos(0.7 * torch.arange(200.0)).double()),
     }
 
 
@@ -368,7 +370,8 @@ def test_panels_and_curves_along_a_parameter(records):
     x, y = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([[0.1, -1.0], [0.2, -2.0], [torch.nan, -3]])
     ax = along(x, y, torch.full_like(y, 0.5), ["a", "b", "c"])
     assert [text.get_text() for text in ax.texts] == ["a", "b", "c"]
-    others, largest = (points(bars.lines[0]) for bars in ax.containers)
+    containers: Any = ax.containers
+    others, largest = (points(bars.lines[0]) for bars in containers)
     np.testing.assert_allclose(others, [[1, 2, 4], [-1, -2, -3]])
     np.testing.assert_allclose(largest[:, :2], [[1, 2], [0.1, 0.2]], rtol=1e-6)
     fig = panels({"g = 1": records["regime"]}, records["lyapunov"], "route")

@@ -8,6 +8,7 @@ from sntorch.analysis.regime import regime as regime
 from sntorch.analysis.regime import scan_regimes as scan_regimes
 from sntorch.analysis.spectrum import JacobianSpectrum as JacobianSpectrum
 from sntorch.analysis.spectrum import jacobian_spectrum as jacobian_spectrum
+from sntorch.analysis.timeseries import Lines as Lines
 from sntorch.analysis.timeseries import PowerSpectrum as PowerSpectrum
 from sntorch.analysis.timeseries import delay_map as delay_map
 from sntorch.analysis.timeseries import mean_activity as mean_activity

@@ -393,7 +393,7 @@ class _Row:
     def _wandering(self, lines: Lines | None) -> _Verdict:
         _, error = weighted_mean(self.views[:, 0] / self.views[:, 0].std())
         words = f"{self._largest()}, positive in both halves; {self._spoken(lines)}"
-        if float(error) < 1e-6 and lines is not None and lines.base is not None:
+        if float(error) < 1e-6 and lines is not None and lines.explained:
             return _Verdict(label="undecided", words=f"{words}: averages converge as on a torus")
         return _Verdict(label="chaotic", words=words)
 
@@ -404,12 +404,12 @@ class _Row:
             words += ", whose average has not converged"
             return _Verdict(label="undecided", words=f"{words}; {self._spoken(lines)}")
         words += f"; {self._spoken(lines)}"
-        if lines is None or lines.base is None or not len(lines.base) or len(lines.base) > zeros:
+        if lines is None or not 1 <= len(lines.base) <= zeros:
             return _Verdict(label="undecided", words=words)
         if self.flow and zeros > 1 == len(lines.base) and not self._conservative():
             return _Verdict(label="undecided", words=words)
         label = "periodic" if self.flow and len(lines.base) == 1 else "quasi_periodic"
-        return _Verdict(label=label, words=words, base=tuple(lines.base))
+        return _Verdict(label=label, words=words, base=tuple(lines.base.tolist()))
 
     def _conservative(self) -> bool:
         return all(abs(e) <= w for e, w in zip(self.exponents, self.width, strict=True))
@@ -421,7 +421,7 @@ class _Row:
     def _spoken(self, lines: Lines | None) -> str:
         if lines is None:
             return f"fewer than {_TURNS} turns of the strongest line"
-        if lines.base is None:
+        if not lines.explained:
             return f"no {_MOST_FREQUENCIES} frequencies explain the lines"
         if not len(lines.base):
             return "rational lines only"

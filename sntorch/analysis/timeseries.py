@@ -54,6 +54,8 @@ __all__ = [
     "weighted_mean",
 ]
 
+_Array = NDArray[np.float64]
+
 _SHORTEST = 8  # steps of a segment at least: fewer make no spectrum
 _PADDING = 8  # points of the transform per bin: a parabola between them is then good to 1e-3 bins
 _LOBE = 4  # half width in bins of the Blackman-Harris window's line
@@ -105,18 +107,27 @@ class PowerSpectrum(Result):
         }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Lines:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Lines(Result):
     """Lines of one series and the base frequencies that explain them."""
 
-    frequencies: NDArray[np.float64]
-    """(m,), cycles per step in (0, 1/2], strongest first; m <= 12."""
-    amplitudes: NDArray[np.float64]
+    frequencies: Tensor
+    """(m,), cycles per unit of time in (0, 1 / (2 dt)], strongest first; m <= 12."""
+    amplitudes: Tensor
     """(m,)."""
-    base: NDArray[np.float64] | None
-    """(d,), base frequencies; empty where all lines are rational, None where d > 3 would do."""
+    base: Tensor
+    """(d,), base frequencies; none where all lines are rational per step, or unexplained."""
+    explained: bool
+    """Whether all lines are combinations of at most 3 base frequencies."""
     pieces: int
     """q, tori or points that are visited in turn."""
+    dt: float = 1.0
+    """Time per step."""
+
+    def scalars(self) -> dict[str, float]:
+        """Return the base frequencies and whether they explain all lines."""
+        named = {str(i + 1): float(nu) for i, nu in enumerate(self.base)}
+        return {"explained": float(self.explained), **named}
 
 
 def power_spectrum(
@@ -318,13 +329,15 @@ def rotation_number(
     return ((mean + 0.5) % 1 - 0.5) / checks.positive("dt", dt), error / dt
 
 
-def spectral_lines(series: Tensor, *, floor: float = 1e-3) -> Lines:
+def spectral_lines(series: Tensor, *, dt: float = 1.0, floor: float = 1e-3) -> Lines:
     """Return the strongest lines of one series (T,) and the base frequencies that explain them.
 
     Parameters
     ----------
     series
-        Numbers (T,); lines closer than 4/T are one.
+        Numbers (T,); lines closer than 4 / (T dt) are one.
+    dt
+        Time per step.
     floor
         Weakest line, in units of the strongest; 1e-4 is what the window can tell.
 
@@ -341,16 +354,24 @@ def spectral_lines(series: Tensor, *, floor: float = 1e-3) -> Lines:
     --------
     >>> t = torch.arange(2000.0).double()
     >>> found = spectral_lines(torch.cos(0.7 * t) + 0.3 * torch.cos(2.0 * t).square())
-    >>> print((2 * torch.pi * found.base).round(5))
-    [0.7     2.28319]
+    >>> [round(float(2 * torch.pi * nu), 5) for nu in found.base]
+    [0.7, 2.28319]
     """
     checks.finite("series", checks.floating("series", series))
     if series.ndim != 1 or len(series) < 64:
         raise ValueError(f"series: expected (T,) with T >= 64, got {tuple(series.shape)}")
     values = series.detach().cpu().double().numpy()
     frequencies, amplitudes = _peaks(values, checks.number("floor", floor, low=1e-4, high=1))
-    base, pieces = _explain(frequencies, 0.01 / len(values))
-    return Lines(frequencies=frequencies, amplitudes=amplitudes, base=base, pieces=pieces)
+    base, pieces = _explain(frequencies, _blur(amplitudes) / len(values))
+    dt = checks.positive("dt", dt)
+    return Lines(
+        frequencies=series.new_tensor(frequencies) / dt,
+        amplitudes=series.new_tensor(amplitudes),
+        base=series.new_tensor([] if base is None else base) / dt,
+        explained=base is not None,
+        pieces=pieces,
+        dt=dt,
+    )
 
 
 def _segment_length(steps: int, dt: float, resolution: float | None) -> int:
@@ -382,9 +403,7 @@ def _widest_gap(turns: Tensor) -> tuple[Tensor, Tensor]:
     return ordered.gather(0, place.unsqueeze(0)).squeeze(0) + width / 2, width
 
 
-def _peaks(
-    values: NDArray[np.float64], floor: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _peaks(values: _Array, floor: float) -> tuple[_Array, _Array]:
     """Return frequencies (m,) per step and amplitudes (m,) of the lines, strongest first."""
     values = values - values.mean()
     window = windows.blackmanharris(len(values), sym=False)
@@ -402,23 +421,24 @@ def _peaks(
     return np.minimum((index + shift) / size, 0.5), power[index]
 
 
-def _explain(
-    lines: NDArray[np.float64], tolerance: float
-) -> tuple[NDArray[np.float64] | None, int]:
+def _blur(amplitudes: _Array) -> _Array:
+    """Return the error (m,) of frequencies in bins: the parabola's, and leakage of the strongest."""
+    return 2e-3 + 2e-5 * amplitudes.max(initial=0.0) / amplitudes
+
+
+def _explain(lines: _Array, errors: _Array) -> tuple[_Array | None, int]:
     """Return the fewest base frequencies of which all lines are combinations, and q."""
     for d in _REACH:
         if d > len(lines):
             break
         for q in range(1, _PIECES[d] + 1):
-            base = _basis(lines, d, q, tolerance)
+            base = _basis(lines, errors, d, q)
             if base is not None:
                 return base, q
     return None, 1
 
 
-def _basis(
-    lines: NDArray[np.float64], d: int, q: int, tolerance: float
-) -> NDArray[np.float64] | None:
+def _basis(lines: _Array, errors: _Array, d: int, q: int) -> _Array | None:
     """Return the d frequencies with the smallest |k| that explain all lines; None if none do."""
     reach = np.arange(-_REACH[d], _REACH[d] + 1)
     k = np.array(list(itertools.product(reach, repeat=d))).reshape(len(reach) ** d, d)
@@ -426,20 +446,22 @@ def _basis(
     inside = np.argsort(order, kind="stable")[: (order <= _REACH[d]).sum()]
     k, order = k[inside], order[inside]
     best, least = None, math.inf
-    for chosen in itertools.combinations(_candidates(lines, d), d):
-        off = (k @ np.array(chosen) - lines[:, None]) * q  # (m, K)
-        near = np.abs(off - off.round()) <= q * tolerance * (1 + order)
+    for chosen in itertools.combinations(_candidates(lines, errors, d), d):
+        value, error = np.array(chosen).reshape(d, 2).T
+        off = (k @ value - lines[:, None]) * q  # (m, K)
+        near = np.abs(off - off.round()) <= q * (errors[:, None] + np.abs(k) @ error)
         cost = order[near.argmax(1)].sum() if near.any(1).all() else math.inf
         if cost < least:
-            best, least = np.array(chosen), cost
+            best, least = value, cost
     return best
 
 
-def _candidates(lines: NDArray[np.float64], d: int) -> NDArray[np.float64]:
-    """Return what a base frequency may be: a line, or for few of them a difference of two."""
+def _candidates(lines: _Array, errors: _Array, d: int) -> list[tuple[float, float]]:
+    """Return what a base frequency may be, with its error: a line, a sum or difference of two."""
+    known = list(zip(lines.tolist(), errors.tolist(), strict=True))
     if d > 2:
-        return lines[:8]
-    top = lines[: _MAX_LINES if d == 1 else 6]
-    sums = [abs(a + sign * b) for a, b in itertools.combinations(top, 2) for sign in (1, -1)]
-    folded = [min(s, 1 - s) for s in sums]
-    return np.array([*lines, *[s for s in folded if s > 0]])
+        return known[:8]
+    found = list(known)
+    for (a, e), (b, h) in itertools.combinations(known[: _MAX_LINES if d == 1 else 6], 2):
+        found += [(min(s, 1 - s), e + h) for s in (a + b, abs(a - b)) if 0 < s < 1]
+    return found
