@@ -332,10 +332,10 @@ class _Row:
         if self.exponents[0] < -self.width[0] and not self._calm():
             words = f"comes back after no period up to {self.steps // 4} steps; {self._largest()}"
             return _Verdict(label="undecided", words=words)
-        lines = self._lines()
         if self._positive():
-            return self._wandering(lines)
-        return self._turning(lines)
+            return self._wandering(self._lines(_MOST_FREQUENCIES))
+        zeros = sum(abs(e) <= w for e, w in zip(self.exponents, self.width, strict=True))
+        return self._turning(zeros, self._lines(min(zeros, _MOST_FREQUENCIES)))
 
     def _period(self) -> int:
         """Return the steps p after which the orbit comes back, 0 if it does not."""
@@ -381,12 +381,12 @@ class _Row:
         mean, error = weighted_mean(self.growth)
         return max(abs(float(mean)), float(error)) * self.steps < _CALM
 
-    def _lines(self) -> Lines | None:
+    def _lines(self, most: int) -> Lines | None:
         """Return the lines of a mixture of all neurons, None where the orbit turns too seldom."""
         # Neurons count alike, whatever their size.
         spread = self.views.std(0)
         weights = torch.linspace(1, 2, len(spread), dtype=spread.dtype, device=spread.device)
-        lines = spectral_lines((self.views / spread.clamp(min=1e-12)) @ weights)
+        lines = spectral_lines((self.views / spread.clamp(min=1e-12)) @ weights, most=most)
         slow = len(lines.frequencies) == 0 or lines.frequencies[0] * self.steps < _TURNS
         return None if slow else lines
 
@@ -397,8 +397,7 @@ class _Row:
             return _Verdict(label="undecided", words=f"{words}: averages converge as on a torus")
         return _Verdict(label="chaotic", words=words)
 
-    def _turning(self, lines: Lines | None) -> _Verdict:
-        zeros = sum(abs(e) <= w for e, w in zip(self.exponents, self.width, strict=True))
+    def _turning(self, zeros: int, lines: Lines | None) -> _Verdict:
         words = f"{zeros} zero exponent{'s' if zeros != 1 else ''}; {self._largest()}"
         if not self._calm():
             words += ", whose average has not converged"
@@ -422,7 +421,7 @@ class _Row:
         if lines is None:
             return f"fewer than {_TURNS} turns of the strongest line"
         if not lines.explained:
-            return f"no {_MOST_FREQUENCIES} frequencies explain the lines"
+            return "no few frequencies explain the lines"
         if not len(lines.base):
             return "rational lines only"
         each = ", ".join(f"{value / self.dt:.6g}" for value in lines.base)

@@ -61,6 +61,7 @@ _PADDING = 8  # points of the transform per bin: a parabola between them is then
 _LOBE = 4  # half width in bins of the Blackman-Harris window's line
 _MAX_LINES = 12
 _REACH = {0: 0, 1: 40, 2: 10, 3: 8}  # largest sum of |k_i| for d base frequencies
+_DOUBT = 6.0  # bits by which an account with fewer base frequencies, or one piece, must be shorter
 _PIECES = {0: 24, 1: 6, 2: 3, 3: 1}  # largest q
 
 
@@ -329,17 +330,21 @@ def rotation_number(
     return ((mean + 0.5) % 1 - 0.5) / checks.positive("dt", dt), error / dt
 
 
-def spectral_lines(series: Tensor, *, dt: float = 1.0, floor: float = 1e-3) -> Lines:
+def spectral_lines(series: Tensor, *, dt: float = 1.0, floor: float = 5e-3, most: int = 3) -> Lines:
     """Return the strongest lines of one series (T,) and the base frequencies that explain them.
 
     Parameters
     ----------
     series
-        Numbers (T,); lines closer than 4 / (T dt) are one.
+        Numbers (T,); of lines closer than 8 / (T dt) only the strongest is seen.
     dt
         Time per step.
     floor
-        Weakest line, in units of the strongest; 1e-4 is what the window can tell.
+        Weakest line, in units of the strongest, at least 1e-4: what the window
+        can tell.
+    most
+        Base frequencies at most, 0 to 3.  Frequencies in a ratio of whole numbers below 40 by
+        chance are taken for one: where exponents tell the dimension of the torus, say so.
 
     Raises
     ------
@@ -362,7 +367,8 @@ def spectral_lines(series: Tensor, *, dt: float = 1.0, floor: float = 1e-3) -> L
         raise ValueError(f"series: expected (T,) with T >= 64, got {tuple(series.shape)}")
     values = series.detach().cpu().double().numpy()
     frequencies, amplitudes = _peaks(values, checks.number("floor", floor, low=1e-4, high=1))
-    base, pieces = _explain(frequencies, _blur(amplitudes) / len(values))
+    most = checks.count("most", most, low=0, high=3)
+    base, pieces = _explain(frequencies, _blur(amplitudes) / len(values), most)
     dt = checks.positive("dt", dt)
     return Lines(
         frequencies=series.new_tensor(frequencies) / dt,
@@ -415,45 +421,63 @@ def _peaks(values: _Array, floor: float) -> tuple[_Array, _Array]:
     top = (power >= left) & (power > right)
     top[: _LOBE * _PADDING] = False  # what the mean leaves behind
     (index,) = np.nonzero(top & (power > floor * power.max(initial=0.0)))
-    index = index[np.argsort(power[index])[::-1]][:_MAX_LINES]
+    index = _apart(index[np.argsort(power[index])[::-1]], size // 2)
     a, b, c = (np.log(part[index]) for part in (left, power, right))
     shift = 0.5 * (a - c) / (a - 2 * b + c)
     return np.minimum((index + shift) / size, 0.5), power[index]
 
 
+def _apart(index: NDArray[np.intp], edge: int) -> NDArray[np.intp]:
+    """Return the strongest points whose lines overlap neither a stronger one nor a mirror image."""
+    near, kept = 2 * _LOBE * _PADDING, list[int]()
+    for i in index.tolist():
+        mirrored = i < near or edge - near < i < edge
+        if not mirrored and all(abs(i - j) > near for j in kept):
+            kept.append(i)
+    return np.array(kept[:_MAX_LINES], dtype=np.intp)
+
+
 def _blur(amplitudes: _Array) -> _Array:
-    """Return the error (m,) of frequencies in bins: the parabola's, and leakage of the strongest."""
+    """Return the error (m,) of frequencies in bins: of the parabola, and leakage."""
     return 2e-3 + 2e-5 * amplitudes.max(initial=0.0) / amplitudes
 
 
-def _explain(lines: _Array, errors: _Array) -> tuple[_Array | None, int]:
-    """Return the fewest base frequencies of which all lines are combinations, and q."""
-    for d in _REACH:
-        if d > len(lines):
-            break
+def _explain(lines: _Array, errors: _Array, most: int) -> tuple[_Array | None, int]:
+    """Return base frequencies of which all lines are combinations, and q: the shortest account.
+
+    An account costs the bits of its base frequencies and of the whole numbers of every line.
+    """
+    found, pieces, least = None, 1, math.inf
+    for d in range(min(most, len(lines)) + 1):
         for q in range(1, _PIECES[d] + 1):
-            base = _basis(lines, errors, d, q)
-            if base is not None:
-                return base, q
-    return None, 1
+            base, bits = _basis(lines, errors, d, q)
+            if base is not None and bits < least:
+                found, pieces, least = base, q, bits
+    return found, pieces
 
 
-def _basis(lines: _Array, errors: _Array, d: int, q: int) -> _Array | None:
-    """Return the d frequencies with the smallest |k| that explain all lines; None if none do."""
+def _basis(lines: _Array, errors: _Array, d: int, q: int) -> tuple[_Array | None, float]:
+    """Return the d frequencies that account for all lines with the fewest bits, and these bits."""
     reach = np.arange(-_REACH[d], _REACH[d] + 1)
     k = np.array(list(itertools.product(reach, repeat=d))).reshape(len(reach) ** d, d)
     order = np.abs(k).sum(1)
     inside = np.argsort(order, kind="stable")[: (order <= _REACH[d]).sum()]
     k, order = k[inside], order[inside]
+    choices = np.searchsorted(order, order, side="right") * q
     best, least = None, math.inf
-    for chosen in itertools.combinations(_candidates(lines, errors, d), d):
+    candidates = _candidates(lines, errors, d)
+    for chosen in itertools.combinations(candidates, d):
         value, error = np.array(chosen).reshape(d, 2).T
         off = (k @ value - lines[:, None]) * q  # (m, K)
-        near = np.abs(off - off.round()) <= q * (errors[:, None] + np.abs(k) @ error)
-        cost = order[near.argmax(1)].sum() if near.any(1).all() else math.inf
-        if cost < least:
-            best, least = value, cost
-    return best
+        blur = errors[:, None] + np.abs(k) @ error
+        near = np.abs(off - off.round()) <= q * blur
+        if near.any(1).all():
+            first = near.argmax(1)
+            widened = blur[np.arange(len(lines)), first] / errors
+            bits = np.log2(choices[first] * widened).sum() - np.log2(2 * error).sum()
+            if bits < least:
+                best, least = value, bits
+    return best, least + d * math.log2(max(len(candidates), 1)) - _DOUBT * (d - (q > 1))
 
 
 def _candidates(lines: _Array, errors: _Array, d: int) -> list[tuple[float, float]]:
