@@ -20,9 +20,9 @@ from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.quiver import Quiver
 
 import sntorch as snt
-from sntorch.analysis import JacobianSpectrum, LyapunovSpectrum
+from sntorch.analysis import JacobianSpectrum, LyapunovSpectrum, PowerSpectrum
 from sntorch.landscape import AreaRates, EntropyProduction, FluxField
-from sntorch.plot import figure, plot, report, style
+from sntorch.plot import along, figure, panels, plot, report, style
 from sntorch.results import TrainingHistory
 
 # The unit that must stand on an axis, or on the colour bar, of every kind of picture.
@@ -36,6 +36,9 @@ UNITS = {
     "flux": "(nats / step)",
     "area": "(u² / step)",
     "field": "(units of u)",
+    "power": "(cycles / step)",
+    "regime": "m(t+1)",
+    "lines": "(cycles / step)",
 }
 every_kind = pytest.mark.parametrize("kind", UNITS)
 
@@ -119,6 +122,9 @@ def records():
         "flux": snt.landscape.entropy_production(cell, orbit),
         "area": snt.landscape.area_rates(orbit),
         "field": snt.landscape.flux_field(orbit),
+        "power": snt.analysis.power_spectrum(orbit),
+        "regime": snt.analysis.regime(cell, orbit[-1, :2], 200),
+        "lines": snt.analysis.spectral_lines(torch.cos(0.7 * torch.arange(200.0)).double()),
     }
 
 
@@ -281,6 +287,7 @@ def test_style_does_not_depend_on_the_settings(records):
 def test_figure_is_a_row(records):
     fig = figure(*records.values(), title="all")
     assert len(titles(fig)) == len(records)
+    assert len(fig.axes) == len(records) + 2  # a bar, and the spectrum below the regime
     lefts = [panel(fig, title).get_position().x0 for title in titles(fig)]
     assert lefts == sorted(set(lefts))
     assert fig.get_suptitle() == "all"
@@ -363,6 +370,63 @@ def test_jacobian_spectrum(records):
     np.testing.assert_allclose(distance, float(record.disk_radius.mean()), rtol=1e-12)
     assert ax.get_aspect() == 1
     assert note(ax) == f"spectral radius {float(record.radius.mean()):.3g} per step"
+
+
+def test_power_spectrum():
+    density = torch.tensor([[9.0, 4.0, 1.0], [9.0, 2.0, 3.0]]).double()
+    record = PowerSpectrum(
+        frequencies=torch.tensor([0.0, 0.25, 0.5]).double(),
+        density=density,
+        stderr=torch.full_like(density, 3.0),
+        segments=5,
+        dt=0.5,
+    )
+    ax = plot(record)
+    assert ax.get_yscale() == "log"
+    np.testing.assert_array_equal(line(ax, "power ± s.e."), [[0.25, 0.5], [3, 2]])
+    (band,) = [each for each in ax.collections if isinstance(each, PolyCollection)]
+    corners = band.get_paths()[0].vertices
+    error = 3 / 2**0.5
+    assert {round(float(y), 6) for y in np.asarray(corners)[:, 1]} == {
+        round(y, 6) for y in (3 - error, 3 + error, 0.2, 2 + error)
+    }
+    assert ax.get_ylabel() == "power (u² · unit of time)"
+    assert note(ax) == "resolution 0.25, 5 segments"
+
+
+def test_regime_shows_returns_and_the_spectrum_below():
+    f = snt.systems.Logistic(3.2)
+    record = snt.analysis.regime(f, torch.tensor([0.3], dtype=torch.float64), 200)
+    ax = plot(record)
+    (dots,) = [each for each in ax.lines if each.get_marker() == "o"]
+    x, y = points(dots)
+    np.testing.assert_allclose(y, 3.2 * x * (1 - x), atol=1e-9)
+    assert ax.get_title("left") == "Regime: periodic"
+    _, below = figure_of(ax).axes
+    assert below.get_position().y1 < ax.get_position().y0
+    (dashed,) = [each for each in below.lines if each.is_dashed()]
+    assert points(dashed)[0, 0] == 0.5
+    alone = Figure().add_axes((0.1, 0.1, 0.8, 0.8))
+    assert len(figure_of(plot(record, alone)).axes) == 1
+
+
+def figure_of(ax):
+    assert isinstance(ax.figure, Figure)
+    return ax.figure
+
+
+def test_panels_and_curves_along_a_parameter(records):
+    x, y = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([[0.1, -1.0], [0.2, -2.0], [torch.nan, -3]])
+    ax = along(x, y, torch.full_like(y, 0.5), ["a", "b", "c"])
+    assert [text.get_text() for text in ax.texts] == ["a", "b", "c"]
+    containers: Any = ax.containers
+    others, largest = (points(bars.lines[0]) for bars in containers)
+    np.testing.assert_allclose(others, [[1, 2, 4], [-1, -2, -3]])
+    np.testing.assert_allclose(largest[:, :2], [[1, 2], [0.1, 0.2]], rtol=1e-6)
+    fig = panels({"g = 1": records["regime"]}, records["lyapunov"], "route")
+    assert fig.get_suptitle() == "route"
+    assert fig.axes[0].get_xlabel().endswith(", g = 1")
+    written(fig)
 
 
 def test_theory_is_dashed_and_thin(records):

@@ -17,11 +17,24 @@ import types
 
 from matplotlib.axes import Axes
 
-from sntorch.plot import exponents, landscape, meanfield, spectra
+from sntorch.plot import exponents, landscape, meanfield, regimes, spectra
 from sntorch.plot.canvas import figure, plot, style
+from sntorch.plot.regimes import along, panels
 from sntorch.plot.training import report
 
-__all__ = ["exponents", "figure", "landscape", "meanfield", "plot", "report", "spectra", "style"]
+__all__ = [
+    "along",
+    "exponents",
+    "figure",
+    "landscape",
+    "meanfield",
+    "panels",
+    "plot",
+    "regimes",
+    "report",
+    "spectra",
+    "style",
+]
 
 
 class _CallableModule(types.ModuleType):
