@@ -1,69 +1,36 @@
 r"""Bifurcations: how a fixed point moves, and where it changes stability, as a parameter moves.
 
-The branch of fixed points F_p(u) = u is followed through folds (see `continuation`), with its
-multipliers mu, the eigenvalues of DF.  A bifurcation is a point at which one of them is on the
-unit circle (Kuznetsov 2004):
+The branch of fixed points F_p(u) = u is followed by pseudo-arclength, so that folds, where p turns
+back, are points like all others (see `continuation`); `events` says which bifurcations there are
+and how they are found.  At a pitchfork a second branch leaves along +-v, the null vector of DF - 1:
+`switch_branch` follows it.  Cycles are fixed points of ``iterate(f, n)``, for which the flip of f
+is a pitchfork.
 
-====================  ======================  ==================================================
-kind                  multiplier              what happens
-====================  ======================  ==================================================
-``fold``              +1                      the branch turns back in p
-``pitchfork``         +1                      a second branch crosses, symmetric on its two sides
-``transcritical``     +1                      a second branch crosses at an angle
-``flip``              -1                      a cycle of period 2 is born
-``neimark_sacker``    exp(+-2 pi i nu)        a closed curve is born, with rotation number nu
-====================  ======================  ==================================================
-
-Between two points of the branch a bifurcation shows as a change in the number of multipliers
-outside the unit circle, or in the sign of det(DF - 1) or det(DF + 1).  The (k+1)-th largest
-modulus, k the smaller of both numbers, is a continuous function of arclength that passes 1 there;
-Brent's method finds the place on corrected points, to 1e-13 of a step.  Two events of
-opposite effect within one step are missed (convenience): make steps shorter.
-
-At a pitchfork with null vectors v, w of DF - 1, right and left, w . D^2F(v, v) vanishes, as it does
-for every map with a symmetry that v breaks; the second branch leaves along +-v.  Cycles are fixed
-points of ``iterate(f, n)``, for which the flip of f is a pitchfork.
+The walk begins at the first of the given values and ends where the branch leaves their window, on
+either side, where it closes upon itself, and where Newton's method finds nothing further: there the
+branch or the domain of the parameter ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import scipy.optimize
 import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.analysis.continuation import Curve, Point, family
+from sntorch.analysis.continuation import Curve, NotFound, Point, family
+from sntorch.analysis.events import Event, events_between, null_vectors
 from sntorch.analysis.fixed_points import find_fixed_points, noise_level
 from sntorch.dynamics import enter
 from sntorch.results import Result
 
-__all__ = ["Branch", "Event", "continue_fixed_point", "switch_branch"]
+__all__ = ["Branch", "continue_fixed_point", "switch_branch"]
 
 _LONGEST = 0.02  # longest step in scaled coordinates, where the window is 1 wide
 _TURN = 0.9  # least cosine between two tangents
-_NEAR = 1e-4  # of a step: what is closer than this is one event
-
-
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Event(Result):
-    """A bifurcation of a fixed point."""
-
-    kind: str
-    """``fold``, ``pitchfork``, ``transcritical``, ``flip`` or ``neimark_sacker``."""
-    parameter: float
-    """Where it happens."""
-    state: Tensor
-    """(N,), the fixed point."""
-    eigenvalues: Tensor
-    """(1,) or, for a Neimark-Sacker bifurcation, (2,) complex: the critical multipliers; more
-    where a symmetry makes several cross together."""
-    rotation: float
-    """nu, turns per step at onset: 1/2 at a flip, 0 where the multiplier is +1."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -193,10 +160,6 @@ def switch_branch(
     return up, down
 
 
-class _TooLong(Exception):
-    """A step after which Newton's method finds no point: try a shorter one."""
-
-
 class _Path:
     """What both questions share: the curve, its window, and the walk along it."""
 
@@ -237,22 +200,21 @@ class _Path:
         guess = self.curve.place(found.states[0], self.first)
         facing = torch.zeros_like(guess)
         facing[-1] = self.forward
-        point = self.curve.correct(guess, facing)
-        if point is None:
-            raise ValueError(f"u: expected a fixed point that can be followed, got {guess[:-1]}")
-        return point
+        try:
+            return self.curve.correct(guess, facing)
+        except NotFound as error:
+            message = f"u: expected a fixed point that can be followed, got {found.states[0]}"
+            raise ValueError(message) from error
 
     def branch_off(self, event: Event, sign: float) -> list[Point]:
         """Return the pitchfork and a first point beside it on the other branch."""
         origin = self.curve.place(event.state, event.parameter)
-        v = _null_vectors(self.curve.jacobian(origin))[0]
+        v = null_vectors(self.curve.jacobian(origin))[0]
         away = torch.cat([sign * v, v.new_zeros(1)])
         for shorter in range(10):
-            point = self.curve.correct(origin + self.longest / 2**shorter * away, away)
-            if point is not None:
-                values = self.curve.correct(origin, away)
-                values = point.eigenvalues if values is None else values.eigenvalues
-                return [Point(origin, away, values), point]
+            with contextlib.suppress(NotFound):
+                point = self.curve.correct(origin + self.longest / 2**shorter * away, away)
+                return [self.curve.point(origin, away), point]
         raise ValueError(f"event: expected a second branch at {event.parameter}, found none")
 
     def follow(self, points: list[Point]) -> Branch:
@@ -263,8 +225,8 @@ class _Path:
             here = points[-1]
             try:
                 there, note = self._next(here, length)
-                found = list(self._between(here, there))
-            except _TooLong:
+                found = list(events_between(self.curve, here, there))
+            except NotFound:
                 length /= 2
                 lost = length < 1e-6 * self.longest
                 note = f"lost at {self.curve.parameter(here.z):.6g}: no fixed point beyond" * lost
@@ -286,10 +248,10 @@ class _Path:
     def _next(self, here: Point, length: float) -> tuple[Point, str]:
         """Return a point one step on, or at the end of the window, and whether it is the end."""
         guess = here.z + length * here.tangent
-        there = self._correct(guess, here.tangent)
+        there = self.curve.correct(guess, here.tangent)
         turned = float(there.tangent @ here.tangent) < _TURN
         if turned or float((there.z - guess).norm()) > length / 2:
-            raise _TooLong
+            raise NotFound
         if 0 <= float(there.z[-1]) <= 1:
             return there, ""
         end = float(there.z[-1] > 1)
@@ -298,91 +260,13 @@ class _Path:
         guess[-1] = end
         across = torch.zeros_like(guess)
         across[-1] = 2 * end - 1
-        return self._correct(guess, across), "reached the end of the window"
-
-    def _correct(self, guess: Tensor, t: Tensor) -> Point:
-        point = self.curve.correct(guess, t)
-        if point is None:
-            raise _TooLong
-        return point
-
-    def _between(self, a: Point, b: Point, depth: int = 0) -> Iterator[Event]:
-        """Yield the bifurcations from a to b."""
-        if a.signature == b.signature or depth > 40:
-            return
-        span = float(a.tangent @ (b.z - a.z))
-
-        def at(s: float) -> Point:
-            """Return the point at arclength s from a, along the tangent of a."""
-            if s in (0, span):
-                return a if s == 0 else b
-            return self._correct(a.z + s / span * (b.z - a.z), a.tangent)
-
-        if a.unstable == b.unstable:
-            middle = at(span / 2)
-            yield from self._between(a, middle, depth + 1)
-            yield from self._between(middle, b, depth + 1)
-            return
-        k = min(a.unstable, b.unstable)
-        crossing: Any = scipy.optimize.brentq(
-            lambda s: float(at(s).eigenvalues[k].abs()) - 1,
-            0,
-            span,
-            xtol=1e-13 * self.longest,
-            rtol=4 * self.curve.eps,
-        )
-        before, after = crossing - _NEAR * span, crossing + _NEAR * span
-        left, right = at(before) if before > 0 else a, at(after) if after < span else b
-        yield from self._between(a, left, depth + 1)
-        yield from self._events(left, at(crossing), right)
-        yield from self._between(right, b, depth + 1)
-
-    def _events(self, left: Point, here: Point, right: Point) -> Iterator[Event]:
-        """Yield what happens at a point, one event for each angle of critical multipliers."""
-        values = here.eigenvalues
-        distance = (values.abs() - 1).abs()
-        critical = values[distance <= max(self.curve.eps**0.4, float(distance.min()))]
-        critical = critical[critical.imag.argsort(descending=True)]
-        angles = critical.angle().abs()
-        while len(critical):
-            same = (angles - angles[0]).abs() < 1e-4
-            angle = float(angles[0])
-            if angle < 1e-4:
-                angle, kind = 0.0, self._kind_at_one(left, here, right)
-            elif angle > math.pi - 1e-4:
-                angle, kind = math.pi, "flip"
-            else:
-                kind = "neimark_sacker"
-            yield Event(
-                kind=kind,
-                parameter=self.curve.parameter(here.z),
-                state=self.curve.state(here.z),
-                eigenvalues=critical[same],
-                rotation=angle / (2 * math.pi),
-            )
-            critical, angles = critical[~same], angles[~same]
-
-    def _kind_at_one(self, left: Point, here: Point, right: Point) -> str:
-        if float(left.tangent[-1]) * float(right.tangent[-1]) < 0:
-            return "fold"
-        v, w = _null_vectors(self.curve.jacobian(here.z))
-        u, p = self.curve.state(here.z), self.curve.parameter(here.z)
-        h = self.curve.eps**0.2 * (1 + float(u.abs().amax()))
-        sides = self.curve.value(u + h * v, p) + self.curve.value(u - h * v, p)
-        bend = float(w @ (sides - 2 * self.curve.value(u, p))) / h**2
-        return "pitchfork" if abs(bend) < self.curve.eps ** (1 / 3) else "transcritical"
+        return self.curve.correct(guess, across), "reached the end of the window"
 
 
 def _several(values: Sequence[float] | Tensor) -> Sequence[float] | Tensor:
     if not isinstance(values, Sequence | Tensor) or isinstance(values, str) or len(values) < 2:
         raise ValueError(f"values: expected at least two numbers, got {values!r}")
     return values
-
-
-def _null_vectors(DF: Tensor) -> tuple[Tensor, Tensor]:
-    """Return unit vectors v, w (N,) that (DF - 1) v and (DF - 1)^T w map to almost nothing."""
-    left, _, right = torch.linalg.svd(DF - torch.eye(len(DF), dtype=DF.dtype, device=DF.device))
-    return right[-1], left[:, -1]
 
 
 def _closes(points: list[Point], length: float) -> bool:

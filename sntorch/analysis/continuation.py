@@ -23,7 +23,7 @@ from torch import Tensor
 from sntorch.dynamics import Dynamics, as_dynamics, observing
 from sntorch.schedule import scheduled
 
-__all__ = ["Curve", "Family", "Point", "family"]
+__all__ = ["Curve", "Family", "NotFound", "Point", "family"]
 
 _ITERATIONS = 12  # of Newton's method; it needs three or the step is too long
 
@@ -61,6 +61,10 @@ def family(f: object, parameter: str | Callable[[float], object]) -> Family:
         return scheduled(base, {parameter: new.unsqueeze(0)}).at(0)
 
     return at
+
+
+class NotFound(Exception):
+    """There is no fixed point near a guess: the step was too long, or the curve ends."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,25 +115,31 @@ class Curve:
         """Return scaled coordinates (N + 1,)."""
         return torch.cat([u / self.scale, u.new_tensor([(p - self.low) / self.width])])
 
-    def correct(self, guess: Tensor, t: Tensor) -> Point | None:
-        """Return the point near `guess` in the plane through it across t, None if none is found.
+    def correct(self, guess: Tensor, t: Tensor) -> Point:
+        """Return the point near `guess` in the plane through it across t; it faces the way of t.
 
-        Its tangent points the way of t.
+        Raises
+        ------
+        NotFound
+            If Newton's method does not converge or leaves the domain of the parameter.
         """
         z, t = guess, t / t.norm()
         reached = False
         for _ in range(_ITERATIONS):
-            system = self._linearise(z)
-            if system is None:
-                return None
-            r, M = system
+            r, M = self._linearise(z)
             inverse = torch.linalg.pinv(torch.cat([M, t.unsqueeze(0)]), rtol=self.eps**0.65)
             if reached:  # one step beyond the tolerance, where Newton's method is cheap and exact
-                return self._point(z, inverse[:, -1], M)
+                return self.point(z, inverse[:, -1])
             z = z - inverse @ torch.cat([r, (t @ (z - guess)).unsqueeze(0)])
             size = 1 + self.state(z).abs().amax()
             reached = bool(r.abs().amax() <= self.eps**0.75 * size)
-        return None
+        raise NotFound
+
+    def point(self, z: Tensor, tangent: Tensor) -> Point:
+        """Return a place on the curve with its multipliers."""
+        values = torch.linalg.eigvals(self.jacobian(z))
+        order = values.abs().argsort(descending=True)
+        return Point(z, tangent / tangent.norm(), values[order])
 
     def jacobian(self, z: Tensor) -> Tensor:
         """Return DF (N, N)."""
@@ -143,23 +153,19 @@ class Curve:
         with observing(f, u):
             return f.map(u, self.x)
 
-    def _point(self, z: Tensor, tangent: Tensor, M: Tensor) -> Point:
-        DF = M[:, :-1] / self.scale
-        values = torch.linalg.eigvals(DF + torch.eye(len(DF), dtype=DF.dtype, device=DF.device))
-        order = values.abs().argsort(descending=True)
-        return Point(z, tangent / tangent.norm(), values[order])
-
-    def _linearise(self, z: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return F - u (N,) and its derivatives by z (N, N + 1), None outside the domain."""
+    def _linearise(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return F - u (N,) and its derivatives by z (N, N + 1)."""
         u, p = self.state(z), self.parameter(z)
         try:
             slope = self._slope(u, p)
             r, DF = self.value(u, p) - u, self.jacobian(z)
-        except ValueError:  # the family has no member there
-            return None
+        except ValueError as error:  # the family has no member there
+            raise NotFound from error
         eye = torch.eye(len(u), dtype=u.dtype, device=u.device)
         M = torch.cat([self.scale * (DF - eye), self.width * slope.unsqueeze(-1)], -1)
-        return (r, M) if bool(r.isfinite().all() and M.isfinite().all()) else None
+        if not bool(r.isfinite().all() and M.isfinite().all()):
+            raise NotFound
+        return r, M
 
     def _slope(self, u: Tensor, p: float) -> Tensor:
         """Return dF/dp (N,) by central differences, one-sided where the domain ends."""
