@@ -31,7 +31,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sntorch.analysis import JacobianSpectrum, LyapunovSpectrum
+from sntorch.analysis import (
+    Branch,
+    ContractionGain,
+    FixedPoints,
+    JacobianSpectrum,
+    LyapunovSpectrum,
+)
 from sntorch.landscape import AreaRates, EntropyProduction, FluxField
 from sntorch.results import Result, TrainingHistory, over_rows, time_unit
 
@@ -59,6 +65,10 @@ _LEGEND: dict[str, Any] = (
     | {"borderaxespad": 0, "borderpad": 0.1, "columnspacing": 1.2, "handlelength": 1.8}
     | {"labelspacing": 0.2, "title_fontsize": 8}
 )
+
+_MARKERS = ("o", "s", "^", "D", "v", "p", "*")
+_EVENTS = {"fold": "o", "pitchfork": "^", "transcritical": "x", "flip": "s", "neimark_sacker": "D"}
+"""Kind of a bifurcation: its marker."""
 
 
 @contextlib.contextmanager
@@ -133,6 +143,64 @@ def _(result: JacobianSpectrum, ax: Axes | None = None) -> Axes:
     _complex_plane(ax, result)
     note = f"spectral radius {_mean(result.radius):.3g} per step"
     return _finish(ax, "Spectrum of the Jacobian", result.eigenvalues, note)
+
+
+@plot.register
+@style()
+def _(result: FixedPoints, ax: Axes | None = None) -> Axes:
+    ax = _axes(ax)
+    distinct = result.unique()
+    points, slow = _finite(distinct.states), _finite(result.states[~result.converged])
+    both = np.nan_to_num(points if len(points) else slow)
+    axes = np.linalg.svd(both - both.mean(0), full_matrices=False)[2][:2]
+    axes = np.pad(axes, ((0, 2 - len(axes)), (0, 0)))
+    if len(slow):
+        look: dict[str, Any] = {"color": _LIGHT, "markeredgewidth": 0, "markersize": 3}
+        ax.plot(*(axes @ (slow - both.mean(0)).T), "o", label="slow points", **look)
+    unstable = _array(distinct.unstable)
+    for i, number in enumerate(np.unique(unstable)):
+        at = axes @ (points[unstable == number] - both.mean(0)).T
+        label = "stable" if number == 0 else f"{number:.0f} unstable"
+        look = {"color": _DARK, "markerfacecolor": _DARK if number == 0 else "white"}
+        ax.plot(*at, _MARKERS[i % len(_MARKERS)], label=label, markersize=6, **look)
+    _label(ax, "1st principal axis (units of u)", "2nd principal axis (units of u)")
+    share = f"{_mean(result.converged):.0%} of {int(result.basin.sum())} starts converged"
+    return _finish(ax, f"{len(points)} fixed points", both, share)
+
+
+@plot.register
+@style()
+def _(result: Branch, ax: Axes | None = None) -> Axes:
+    ax = _axes(ax)
+    p, u, stable = _array(result.parameter), _finite(result.states)[:, 0], _array(result.stable) > 0
+    inside = np.append(True, stable[:-1]) & stable & np.append(stable[1:], True)
+    # Dashes reach the first stable point, so that the curve has no gap.
+    for name, keep, line in (("stable", stable, "-"), ("unstable", ~inside, "--")):
+        if keep.any():
+            ax.plot(p, np.where(keep, u, np.nan), line, color=_DARK, label=name)
+    for event in result.events:
+        mark = _EVENTS[event.kind]
+        label = f"{event.kind.replace('_', '-')} at {event.parameter:.5g}"
+        look: dict[str, Any] = {"color": _MIDDLE, "markersize": 6, "zorder": 3}
+        ax.plot(event.parameter, float(event.state[0]), mark, label=label, **look)
+    _label(ax, result.name, "first coordinate u₁")
+    return _finish(ax, "Branch of fixed points", u, result.note)
+
+
+@plot.register
+@style()
+def _(result: ContractionGain, ax: Axes | None = None) -> Axes:
+    ax = _axes(ax)
+    top = 2 * float(result) if math.isfinite(float(result)) else 1.0
+    for name, norm in result.norms.items():
+        best = name == result.norm
+        look = {"color": _DARK if best else _LIGHT, "label": f"{name} norm", "zorder": 2 + best}
+        slope = result.slope * float(norm)
+        ax.plot([0, top], [float(result.leak), float(result.leak) + top * slope], **look)
+    ax.axhline(1, label="contraction below", **_THEORY)
+    ax.set_ylim(0, 2.5)
+    _label(ax, "gain", "Lipschitz constant (per step)")
+    return _finish(ax, "Contraction", result.leak, f"contracts for gains below {float(result):.4g}")
 
 
 @plot.register
