@@ -37,7 +37,7 @@ from sntorch.results import Result
 __all__ = ["FixedPoints", "find_fixed_points", "noise_level"]
 
 _ENTRIES = 2**22  # of all Jacobians that are in memory at a time
-_FLAT = 1e-6  # a step that lowers the speed by a smaller part has reached a minimum
+_FLAT = 1e-7  # a step that lowers the speed by a smaller part has reached a minimum
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -80,8 +80,8 @@ class FixedPoints(Result):
         basin = torch.zeros(count, dtype=self.basin.dtype, device=self.basin.device)
         reached = self.label >= 0
         basin.index_add_(0, self.label[reached], self.basin[reached])
-        first = torch.stack([(self.label == i).nonzero()[0, 0] for i in range(count)] or [basin])
-        return self._rows(first.long(), basin)
+        first = [int((self.label == i).nonzero()[0]) for i in range(count)]
+        return self._rows(torch.tensor(first, dtype=torch.long, device=basin.device), basin)
 
     def scalars(self) -> dict[str, float]:
         """Return numbers of distinct points and of stable ones, and the share that converged."""
