@@ -8,15 +8,15 @@ all states, and copies under any common drive or noise come together; above it n
 The bound holds in norms in which a diagonal matrix has the norm max |entry| (mathematics): the
 p-norms and their positive diagonal weightings, here
 
-===============  ===============================================================================
-``1``            largest column sum of |J|
-``2``            largest singular value of J: the best for large random J, where it tends to 2
-                 standard deviations times sqrt(N)
-``inf``          largest row sum of |J|
+================  =============================================================================
+``1``             largest column sum of |J|
+``2``             largest singular value of J: the best for large random J, where it tends to 2
+                  standard deviations of a row
+``inf``           largest row sum of |J|
 ``weighted inf``  max_i sum_j |J_ij| r_j / r_i = rho(|J|), the least of all weighted 1- and
-                 sup norms
-``weighted 2``   2-norm of D J / D, D = sqrt(l / r), which is never above rho(|J|)
-===============  ===============================================================================
+                  sup norms
+``weighted 2``    2-norm of D J / D, D = sqrt(l / r), which is never above rho(|J|)
+================  =============================================================================
 
 with l and r the Perron vectors of \|J\|, left and right.  The smallest of the five is taken.
 
@@ -62,7 +62,9 @@ class ContractionGain(Result):
 
     def bound(self, gain: float | Tensor) -> Tensor:
         """Return the Lipschitz constant leak + |gain| slope |J| of F in the norm, per step."""
-        return self.leak + torch.as_tensor(gain).abs() * self.slope * self.norms[self.norm]
+        return (
+            self.leak + self.leak.new_tensor(float(gain)).abs() * self.slope * self.norms[self.norm]
+        )
 
     def length(self, v: Tensor) -> Tensor:
         """Return the lengths (...) of vectors (..., N) in the norm."""
@@ -175,7 +177,8 @@ def _entered(cell: object) -> SNTCell:
 def _weights(J: Tensor) -> dict[str, Tensor]:
     """Return the weights (N,) of every norm; any positive ones are right, these are good."""
     size = J.abs()
-    size = size + 1e-6 * size.mean() + torch.finfo(J.dtype).tiny  # Perron vectors without zeros
+    tiny = torch.finfo(J.dtype)
+    size = size + tiny.eps**0.75 * size.mean() + tiny.tiny  # Perron vectors without zeros
     left, right = _perron(size.mT), _perron(size)
     plain = torch.ones_like(right)
     return {
