@@ -145,13 +145,13 @@ class Curve:
         """Return DF (N, N)."""
         f, u = self.maps(self.parameter(z)), self.state(z)
         with observing(f, u):
-            return f.jacobian(u, self.x)
+            return f.jacobian(u, self.x).detach()
 
     def value(self, u: Tensor, p: float) -> Tensor:
         """Return F_p(u)."""
         f = self.maps(p)
         with observing(f, u):
-            return f.map(u, self.x)
+            return f.map(u, self.x).detach()
 
     def _linearise(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return F - u (N,) and its derivatives by z (N, N + 1)."""

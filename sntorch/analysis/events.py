@@ -15,7 +15,8 @@ kind                  multiplier              what happens
 Between two points of the branch a bifurcation shows as a change in the number of multipliers
 outside the unit circle, or in the sign of det(DF - 1) or det(DF + 1).  The (k+1)-th largest
 modulus, k the smaller of both numbers, is a continuous function of arclength that passes 1 there;
-Brent's method finds the place on corrected points, to 1e-13 of the longest step.  Two events of
+Brent's method finds the place on corrected points, to 1e-13 of the longest step; where branches
+cross, and Newton's method cannot tell them apart, a polynomial through points nearby does.  Two events of
 opposite effect within one step are missed (convenience): make steps shorter.
 
 With null vectors v, w of DF - 1, right and left, a pitchfork has w . D^2F(v, v) = 0, as every map
@@ -29,6 +30,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import scipy.optimize
 import torch
 from torch import Tensor
@@ -38,6 +40,7 @@ from sntorch.results import Result
 
 __all__ = ["Event", "events_between", "null_vectors"]
 
+_NODES = tuple(math.cos(math.pi * (i + 0.5) / 8) for i in range(8))  # Chebyshev's, none at 0
 _NEAR = 1e-4  # of a step, and of an angle: what is closer than this is one event
 
 
@@ -88,8 +91,11 @@ def events_between(curve: Curve, a: Point, b: Point, depth: int = 0) -> Iterator
     )
     before, after = place - _NEAR * span, place + _NEAR * span
     left, right = at(before) if before > 0 else a, at(after) if after < span else b
+    here = at(place)
+    if left.tangent[-1] * right.tangent[-1] > 0 and abs(_nearest_one(here)) < 1e-3:
+        here = _branch_point(curve, [at(place + 0.1 * span * node) for node in _NODES], here)
     yield from events_between(curve, a, left, depth + 1)
-    yield from _events(curve, left, at(place), right)
+    yield from _events(curve, left, here, right)
     yield from events_between(curve, right, b, depth + 1)
 
 
@@ -97,6 +103,25 @@ def null_vectors(DF: Tensor) -> tuple[Tensor, Tensor]:
     """Return unit vectors v, w (N,) that (DF - 1) v and (DF - 1)^T w map to almost nothing."""
     left, _, right = torch.linalg.svd(DF - torch.eye(len(DF), dtype=DF.dtype, device=DF.device))
     return right[-1], left[:, -1]
+
+
+def _nearest_one(point: Point) -> float:
+    """Return the real part of mu - 1 for the multiplier nearest to 1."""
+    return float(point.eigenvalues[(point.eigenvalues - 1).abs().argmin()].real) - 1
+
+
+def _branch_point(curve: Curve, points: list[Point], here: Point) -> Point:
+    """Return the place near `here` where the multiplier at 1 crosses.
+
+    Two branches meet there and Newton's method cannot tell them apart.  A polynomial through
+    points on both sides, at the nodes, leads across on the one that is followed.
+    """
+    mu = np.polynomial.Polynomial.fit(_NODES, [_nearest_one(p) for p in points], len(_NODES) - 1)
+    roots = mu.roots()
+    root = float(roots[np.abs(roots).argmin()].real)
+    z = torch.stack([p.z for p in points])
+    weights = [math.prod((root - b) / (a - b) for b in _NODES if b != a) for a in _NODES]
+    return curve.point(z.new_tensor(weights) @ z, here.tangent)
 
 
 def _events(curve: Curve, left: Point, here: Point, right: Point) -> Iterator[Event]:
@@ -127,7 +152,7 @@ def _kind_at_one(curve: Curve, left: Point, here: Point, right: Point) -> str:
         return "fold"
     v, w = null_vectors(curve.jacobian(here.z))
     u, p = curve.state(here.z), curve.parameter(here.z)
-    h = curve.eps**0.2 * (1 + float(u.abs().amax()))
+    h = curve.eps**0.25 * (1 + float(u.abs().amax()))
     sides = curve.value(u + h * v, p) + curve.value(u - h * v, p)
     bend = float(w @ (sides - 2 * curve.value(u, p))) / h**2
     return "pitchfork" if abs(bend) < curve.eps ** (1 / 3) else "transcritical"
