@@ -16,8 +16,8 @@ Between two points of the branch a bifurcation shows as a change in the number o
 outside the unit circle, or in the sign of det(DF - 1) or det(DF + 1).  The (k+1)-th largest
 modulus, k the smaller of both numbers, is a continuous function of arclength that passes 1 there;
 Brent's method finds the place on corrected points, to 1e-13 of the longest step; where branches
-cross, and Newton's method cannot tell them apart, a polynomial through points nearby does.  Two events of
-opposite effect within one step are missed (convenience): make steps shorter.
+cross, and Newton's method cannot tell them apart, a polynomial through points nearby does.
+Two events of opposite effect within one step are missed (convenience): make steps shorter.
 
 With null vectors v, w of DF - 1, right and left, a pitchfork has w . D^2F(v, v) = 0, as every map
 has whose symmetry v breaks; this is told from zero by a tolerance of eps^(1/3), 6e-6 in float64.
@@ -92,7 +92,10 @@ def events_between(curve: Curve, a: Point, b: Point, depth: int = 0) -> Iterator
     before, after = place - _NEAR * span, place + _NEAR * span
     left, right = at(before) if before > 0 else a, at(after) if after < span else b
     here = at(place)
-    if left.tangent[-1] * right.tangent[-1] > 0 and abs(_nearest_one(here)) < 1e-3:
+    if (
+        left.tangent[-1] * right.tangent[-1] > 0
+        and float((here.eigenvalues - 1).abs().min()) < 1e-3
+    ):
         here = _branch_point(curve, [at(place + 0.1 * span * node) for node in _NODES], here)
     yield from events_between(curve, a, left, depth + 1)
     yield from _events(curve, left, here, right)
@@ -105,21 +108,17 @@ def null_vectors(DF: Tensor) -> tuple[Tensor, Tensor]:
     return right[-1], left[:, -1]
 
 
-def _nearest_one(point: Point) -> float:
-    """Return the real part of mu - 1 for the multiplier nearest to 1."""
-    return float(point.eigenvalues[(point.eigenvalues - 1).abs().argmin()].real) - 1
-
-
 def _branch_point(curve: Curve, points: list[Point], here: Point) -> Point:
-    """Return the place near `here` where the multiplier at 1 crosses.
+    """Return the place near `here` where det(DF - 1) passes zero.
 
     Two branches meet there and Newton's method cannot tell them apart.  A polynomial through
     points on both sides, at the nodes, leads across on the one that is followed.
     """
-    mu = np.polynomial.Polynomial.fit(_NODES, [_nearest_one(p) for p in points], len(_NODES) - 1)
-    roots = mu.roots()
-    root = float(roots[np.abs(roots).argmin()].real)
     z = torch.stack([p.z for p in points])
+    logs = torch.stack([(p.eigenvalues - 1).log().sum() for p in points])
+    dets = (logs - logs.real.max()).exp().real
+    roots = np.polynomial.Polynomial.fit(_NODES, dets.cpu().numpy(), len(_NODES) - 1).roots()
+    root = float(roots[np.abs(roots).argmin()].real)
     weights = [math.prod((root - b) / (a - b) for b in _NODES if b != a) for a in _NODES]
     return curve.point(z.new_tensor(weights) @ z, here.tangent)
 
