@@ -148,7 +148,7 @@ def _(result: JacobianSpectrum, ax: Axes | None = None) -> Axes:
 @plot.register
 @style()
 def _(result: FixedPoints, ax: Axes | None = None) -> Axes:
-    ax = _axes(ax)
+    ax, result = _axes(ax), result.map(torch.Tensor.detach)
     distinct = result.unique()
     points, slow = _finite(distinct.states), _finite(result.states[~result.converged])
     both = np.nan_to_num(points if len(points) else slow)
@@ -165,7 +165,7 @@ def _(result: FixedPoints, ax: Axes | None = None) -> Axes:
         ax.plot(*at, _MARKERS[i % len(_MARKERS)], label=label, markersize=6, **look)
     _label(ax, "1st principal axis (units of u)", "2nd principal axis (units of u)")
     share = f"{_mean(result.converged):.0%} of {int(result.basin.sum())} starts converged"
-    return _finish(ax, f"{len(points)} fixed points", both, share)
+    return _finish(ax, f"{len(points)} fixed points", result.states, share)
 
 
 @plot.register
@@ -182,7 +182,7 @@ def _(result: Branch, ax: Axes | None = None) -> Axes:
         mark = _EVENTS[event.kind]
         label = f"{event.kind.replace('_', '-')} at {event.parameter:.5g}"
         look: dict[str, Any] = {"color": _MIDDLE, "markersize": 6, "zorder": 3}
-        ax.plot(event.parameter, float(event.state[0]), mark, label=label, **look)
+        ax.plot(event.parameter, _finite(event.state)[0], mark, label=label, **look)
     _label(ax, result.name, "first coordinate u₁")
     return _finish(ax, "Branch of fixed points", u, result.note)
 
@@ -191,16 +191,16 @@ def _(result: Branch, ax: Axes | None = None) -> Axes:
 @style()
 def _(result: ContractionGain, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
-    top = 2 * float(result) if math.isfinite(float(result)) else 1.0
+    gain, leak = float(_array(result.gain)), _finite(result.leak)
+    top = 2 * gain if math.isfinite(gain) else 1.0
     for name, norm in result.norms.items():
         best = name == result.norm
         look = {"color": _DARK if best else _LIGHT, "label": f"{name} norm", "zorder": 2 + best}
-        slope = result.slope * float(norm)
-        ax.plot([0, top], [float(result.leak), float(result.leak) + top * slope], **look)
+        ax.plot([0, top], leak + np.array([0, top]) * (result.slope * _finite(norm)), **look)
     ax.axhline(1, label="contraction below", **_THEORY)
     ax.set_ylim(0, 2.5)
     _label(ax, "gain", "Lipschitz constant (per step)")
-    return _finish(ax, "Contraction", result.leak, f"contracts for gains below {float(result):.4g}")
+    return _finish(ax, "Contraction", leak, f"contracts for gains below {gain:.4g}")
 
 
 @plot.register

@@ -34,6 +34,7 @@ def newton_from_a_grid(J, gain, leak, threshold, width=4.0, points=15):
     """Return all fixed points (M, N) that plain Newton steps find from a grid, in numpy."""
     n = len(J)
     u = np.stack(np.meshgrid(*[np.linspace(-width, width, points)] * n), -1).reshape(-1, n)
+    r = np.full_like(u, np.inf)
     for _ in range(100):
         rate = np.tanh(gain * u)
         r = leak * u + rate @ J.T - threshold - u
