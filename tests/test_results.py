@@ -145,6 +145,7 @@ def test_map_reaches_into_tuples():
         eigenvalues=torch.ones(1) + 0j,
         rotation=0.0,
     )
-    both = Record(value=(event, torch.ones(1))).map(lambda t: 2 * t)
+    pair: Any = (event, torch.ones(1))
+    both: Any = Record(value=pair).map(lambda t: 2 * t)
     assert torch.equal(both.value[0].state, 2 * torch.ones(2))
     assert torch.equal(both.value[1], 2 * torch.ones(1))

@@ -202,7 +202,7 @@ def test_neimark_sacker_of_the_reference_network():
     assert event.eigenvalues.tolist() == pytest.approx(expected, abs=2e-6)
     assert_close(branch.stable, branch.parameter < event.parameter)
     # Beyond, an orbit turns at about this rate.
-    cell.gain = 1.02
+    cell.gain = torch.tensor(1.02)
     with torch.no_grad():
         orbit = snt.rollout(cell, event.state + 1e-3, 3000)[2000:]
     spectrum = torch.fft.rfft(orbit[:, 0] - orbit[:, 0].mean()).abs()
@@ -376,7 +376,7 @@ def test_branch_meets_the_points_of_a_search():
     cell = snt.SNTCell(J, gain=2.0, threshold=0.1)
     starts = 3 * torch.randn(400, 3, generator=random_generator(1), dtype=torch.float64)
     points = find_fixed_points(cell, starts).unique()
-    cell.gain = 2.1
+    cell.gain = torch.tensor(2.1)
     later = find_fixed_points(cell, starts).unique()
     assert len(later.states) == len(points.states) > 1
     for u in points.states:

@@ -103,7 +103,7 @@ def test_the_bound_is_reached_along_the_steepest_direction(name):
 
 def test_copies_meet_below_the_gain():
     cell = snt.SNTCell(gaussian(50), threshold=0.3, noise=0.5)
-    cell.gain = 0.95 * float(contraction_gain(cell))
+    cell.gain = 0.95 * contraction_gain(cell).gain
     u = torch.stack([gaussian(50)[0], -5 * gaussian(50)[1]])
     same = [snt.rollout(cell, row, 400, generator=random_generator(3))[-1].detach() for row in u]
     assert_close(same[0], same[1], rtol=0, atol=1e-6)
@@ -147,7 +147,7 @@ def test_spectral_radius_is_one_at_the_critical_gain(transfer, leak):
     g = critical_gain(cell)
     origin = torch.zeros(30).double()
     for factor in (1.0, 0.2, 0.7, 0.999):
-        cell.gain = factor * g
+        cell.gain = torch.tensor(factor * g, dtype=torch.float64)
         radius = float(snt.analysis.jacobian_spectrum(cell, origin).radius)
         assert (radius == pytest.approx(1, abs=1e-12)) if factor == 1 else (radius < 1)
 
