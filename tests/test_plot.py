@@ -33,6 +33,9 @@ UNITS = {
     "dimension": "principal components",
     "spectrum": "(per step)",
     "pseudospectrum": "(per step)",
+    "fixed points": "(units of u)",
+    "branch": "gain",
+    "contraction": "(per step)",
     "flux": "(nats / step)",
     "area": "(u² / step)",
     "field": "(units of u)",
@@ -41,6 +44,8 @@ UNITS = {
     "lines": "(cycles / step)",
 }
 every_kind = pytest.mark.parametrize("kind", UNITS)
+
+RISE = (0.8, 1.2)  # gains, between which the origin of the network turns unstable
 
 # A panel of the report: its title, and the curves and records that make it appear.
 PANELS = {
@@ -119,6 +124,9 @@ def records():
         "dimension": snt.analysis.participation_ratio(orbit),
         "spectrum": snt.analysis.jacobian_spectrum(cell, orbit[-1]),
         "pseudospectrum": snt.analysis.pseudospectral_radius(cell, orbit[-1, :3]),
+        "fixed points": snt.analysis.find_fixed_points(cell, orbit[-1], steps=15),
+        "branch": snt.analysis.continue_fixed_point(cell, torch.zeros(20).double(), "gain", RISE),
+        "contraction": snt.analysis.contraction_gain(cell),
         "flux": snt.landscape.entropy_production(cell, orbit),
         "area": snt.landscape.area_rates(orbit),
         "field": snt.landscape.flux_field(orbit),
@@ -211,7 +219,10 @@ def test_units(records, kind):
 @every_kind
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_nothing_finite_is_said_and_no_warning(records, kind, bad):
-    ax = plot(records[kind].map(lambda t: torch.full_like(t, bad)))
+    def spoilt(t):
+        return torch.full_like(t, bad) if t.is_floating_point() or t.is_complex() else t
+
+    ax = plot(records[kind].map(spoilt))
     assert "no finite value" in note(ax)
     written(ax.figure)
 
@@ -219,6 +230,8 @@ def test_nothing_finite_is_said_and_no_warning(records, kind, bad):
 @every_kind
 def test_gradients_and_single_precision(records, kind):
     def single(t):
+        if not t.is_floating_point() and not t.is_complex():
+            return t
         t = t.to(torch.complex64 if t.is_complex() else torch.float32)
         return t.requires_grad_()
 
@@ -447,6 +460,54 @@ def test_spectrum_of_one_neuron():
     ax = plot(record)
     np.testing.assert_array_equal(line(ax, "eigenvalues"), [[0.5], [0]])
     written(ax.figure)
+
+
+def test_fixed_points_are_marked_by_their_unstable_directions():
+    cell = snt.SNTCell(2 * torch.eye(2, dtype=torch.float64))
+    starts = torch.randn(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = snt.analysis.find_fixed_points(cell, 2 * starts)
+    ax = plot(found)
+    for label, count in (("stable", 4), ("1 unstable", 4), ("2 unstable", 1)):
+        assert line(ax, label).shape == (2, count)
+    # Axes are orthogonal: distances in the plane are those of the states.
+    corner = np.linalg.norm(line(ax, "stable"), axis=0)
+    np.testing.assert_allclose(corner, 2**0.5 * 1.9150080481545375, rtol=1e-9)
+    assert ax.get_title("left") == "9 fixed points"
+    assert "of 200 starts converged" in note(ax)
+    assert len({str(each.get_marker()) for each in ax.lines}) == 3
+
+
+def test_slow_points_are_light_and_one_axis_is_enough():
+    slow = snt.analysis.find_fixed_points(lambda u: u + 0.1 + u**2, torch.zeros(3, 1))
+    ax = plot(slow)
+    assert line(ax, "slow points").shape == (2, 3)
+    assert ax.get_title("left") == "0 fixed points"
+
+
+def test_branch_is_dashed_where_it_is_unstable():
+    f = snt.analysis.continue_fixed_point(
+        None, torch.tensor([0.6]).double(), snt.systems.Logistic, [2.5, 3.5]
+    )
+    ax = plot(f)
+    for label, dashes, low, high in (("stable", "-", 2.5, 3), ("unstable", "--", 2.97, 3.5)):
+        (found,) = [each for each in ax.lines if each.get_label() == label]
+        assert found.get_linestyle() == dashes
+        x, y = points(found)
+        shown = np.isfinite(y)
+        assert low <= x[shown].min() < x[shown].max() <= high
+        np.testing.assert_allclose(y[shown], 1 - 1 / x[shown])
+    np.testing.assert_allclose(line(ax, "flip at 3").ravel(), [3, 2 / 3], atol=1e-7)
+    assert note(ax) == "reached the end of the window"
+
+
+def test_contraction_is_a_line_per_norm():
+    J = torch.tensor([[0.0, 2.0], [0.5, 0.0]]).double()
+    ax = plot(snt.analysis.contraction_gain(snt.SNTCell(J, leak=0.5)))
+    x, y = line(ax, "inf norm")
+    np.testing.assert_allclose([x[0], *y], [0, 0.5, 0.5 + 2 * x[1]])
+    x, y = line(ax, "weighted inf norm")  # weights make both neurons equal: norm 1
+    np.testing.assert_allclose([x[1], *y], [1, 0.5, 1.5], rtol=1e-4)
+    plot(snt.analysis.contraction_gain(snt.SNTCell(torch.zeros(2, 2))))
 
 
 def test_entropy_production():

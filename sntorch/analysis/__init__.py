@@ -1,11 +1,20 @@
 """Questions about a dynamics, one exported question per file."""
 
+from sntorch.analysis.bifurcation import Branch as Branch
+from sntorch.analysis.bifurcation import continue_fixed_point as continue_fixed_point
+from sntorch.analysis.bifurcation import switch_branch as switch_branch
+from sntorch.analysis.contraction import ContractionGain as ContractionGain
+from sntorch.analysis.contraction import contraction_gain as contraction_gain
+from sntorch.analysis.contraction import critical_gain as critical_gain
 from sntorch.analysis.covariant import CovariantVectors as CovariantVectors
 from sntorch.analysis.covariant import covariant_lyapunov_vectors as covariant_lyapunov_vectors
 from sntorch.analysis.dimension import ParticipationRatio as ParticipationRatio
 from sntorch.analysis.dimension import participation_ratio as participation_ratio
+from sntorch.analysis.events import Event as Event
 from sntorch.analysis.finite_time import FiniteTimeExponents as FiniteTimeExponents
 from sntorch.analysis.finite_time import finite_time_exponents as finite_time_exponents
+from sntorch.analysis.fixed_points import FixedPoints as FixedPoints
+from sntorch.analysis.fixed_points import find_fixed_points as find_fixed_points
 from sntorch.analysis.growth import growth_rates as growth_rates
 from sntorch.analysis.lyapunov import LyapunovSpectrum as LyapunovSpectrum
 from sntorch.analysis.lyapunov import lyapunov_spectrum as lyapunov_spectrum

@@ -17,13 +17,14 @@ import types
 
 from matplotlib.axes import Axes
 
-from sntorch.plot import exponents, landscape, meanfield, regimes, spectra
+from sntorch.plot import equilibria, exponents, landscape, meanfield, regimes, spectra
 from sntorch.plot.canvas import figure, plot, style
 from sntorch.plot.regimes import along, panels
 from sntorch.plot.training import report
 
 __all__ = [
     "along",
+    "equilibria",
     "exponents",
     "figure",
     "landscape",
