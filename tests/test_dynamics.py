@@ -876,9 +876,7 @@ def test_a_step_from_a_state_that_is_not_finite_is_refused(bad):
 @pytest.mark.parametrize("verb", ["jvp", "vjp"])
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_derivatives_record_no_graph_when_told(factory, verb, mode, dtype, device):
-    f, input_size = factory(dtype)
-    f, u = f.to(device), state(2, size=f.size, dtype=dtype).to(device)
-    x = state(2, size=input_size, dtype=dtype).to(device) if input_size else None
+    p = problem(factory, dtype, device)
     with mode():
-        results = getattr(f, verb)(u, u.unsqueeze(-1), x)
+        results = getattr(p.f, verb)(p.u, p.V, p.x)
     assert not any(result.requires_grad for result in results)
