@@ -2,6 +2,7 @@
 
 from sntorch.training.callbacks import FluxMonitor as FluxMonitor
 from sntorch.training.callbacks import LyapunovMonitor as LyapunovMonitor
+from sntorch.training.callbacks import MeanFieldMonitor as MeanFieldMonitor
 from sntorch.training.callbacks import SpectrumMonitor as SpectrumMonitor
 from sntorch.training.modules import SequenceModel as SequenceModel
 from sntorch.training.monitor import Monitor as Monitor

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -17,6 +18,8 @@ from sntorch.analysis import (
     jacobian_spectrum,
     lyapunov_spectrum,
 )
+from sntorch.cells import SNT, SNTCell
+from sntorch.couplings import Coupling
 from sntorch.dynamics import observing, rollout
 from sntorch.landscape import (
     AreaRates,
@@ -26,11 +29,12 @@ from sntorch.landscape import (
     entropy_production,
     flux_field,
 )
+from sntorch.meanfield import MeanField, solve
 from sntorch.results import Result
 from sntorch.training.monitor import Monitor
-from sntorch.training.probes import Probe
+from sntorch.training.probes import Probe, recurrent_part
 
-__all__ = ["FluxMonitor", "LyapunovMonitor", "SpectrumMonitor"]
+__all__ = ["FluxMonitor", "LyapunovMonitor", "MeanFieldMonitor", "SpectrumMonitor"]
 
 
 class LyapunovMonitor(Monitor):
@@ -138,3 +142,60 @@ class FluxMonitor(Monitor):
             "area": area_rates(orbit, dt=dt),
         }
         return seen | {"field": flux_field(orbit, dt=dt)} if full else seen
+
+
+class MeanFieldMonitor(Monitor):
+    """Logs what an infinite random network with the statistics of the current one would do.
+
+    Mean and variance of the couplings, gain, leak, thresholds and noise are measured, and
+    `meanfield.solve` is asked.  What the network reads counts as disorder of the thresholds, as far
+    as it is constant over sequences and time, and else as noise.  Where the exponent that
+    `LyapunovMonitor` measures leaves the predicted one, learning has made structure that mean and
+    variance do not know; TensorBoard shows the two in one chart.
+
+    Parameters
+    ----------
+    part, every_n_epochs, rows, figures
+        As in `Monitor`; the part must be an SNT network.
+    """
+
+    name = "meanfield"
+    records: ClassVar = {"meanfield": MeanField}
+    layout: ClassVar = {
+        "meanfield": {
+            "measured and predicted": ["Multiline", [r"^lyapunov/max$", r"^meanfield/lyapunov$"]]
+        }
+    }
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Find the SNT network, so that a model without one fails before training."""
+        name, part = recurrent_part(pl_module, self.part)
+        if not isinstance(part, SNT | SNTCell):
+            got = type(part).__name__
+            raise ValueError(f"part: expected an SNT network at {name!r}, got {got}")
+
+    def look(self, probe: Probe, *, full: bool = True) -> dict[str, Result]:
+        """Return the mean field of the ensemble that fits the network best."""
+        cell: Any = probe.f
+        with observing(cell, probe.u):
+            return {"meanfield": solve(**_ensemble(cell, probe.x), transfer=cell.transfer)}
+
+
+def _ensemble(cell: SNTCell, x: Tensor | None) -> dict[str, Any]:
+    """Return the arguments of `solve` that describe the network and its input (T, R, I)."""
+    n = cell.size
+    J = cell.coupling.to_dense() if isinstance(cell.coupling, Coupling) else cell.coupling
+    threshold, noise = cell.threshold.expand(n), cell.noise.square().expand(n)
+    if x is not None and cell.input_weight is not None:
+        drive = x.flatten(0, -2) @ cell.input_weight.T
+        threshold, noise = threshold - drive.mean(0), noise + drive.var(0, correction=0)
+    numbers = {
+        "gain": cell.gain.mean(),
+        "leak": cell.leak.mean(),
+        "mean": n * J.mean(),
+        "std": (n * J.var()).sqrt(),
+        "threshold": threshold.mean(),
+        "threshold_std": threshold.std(),
+        "noise": noise.mean().sqrt(),
+    }
+    return {name: float(value) for name, value in numbers.items()}

@@ -376,7 +376,7 @@ def test_branch_meets_the_points_of_a_search():
     cell = snt.SNTCell(J, gain=2.0, threshold=0.1)
     starts = 3 * torch.randn(400, 3, generator=random_generator(1), dtype=torch.float64)
     points = find_fixed_points(cell, starts).unique()
-    cell.gain = 2.1
+    cell.gain = torch.tensor(2.1, dtype=torch.float64)
     later = find_fixed_points(cell, starts).unique()
     assert len(later.states) == len(points.states) > 1
     for u in points.states:

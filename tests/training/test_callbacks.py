@@ -11,8 +11,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 import sntorch as snt
-from sntorch.training import FluxMonitor, LyapunovMonitor, SequenceModel, SpectrumMonitor
-from sntorch.training.probes import Listener, recurrent_part
+from sntorch.training import (
+    FluxMonitor,
+    LyapunovMonitor,
+    MeanFieldMonitor,
+    SequenceModel,
+    SpectrumMonitor,
+)
+from sntorch.training.probes import Listener, Probe, recurrent_part
 
 
 def events(folder):
@@ -321,3 +327,54 @@ def test_monitors_work_on_rank_zero_of_two_processes(tmp_path):
 def test_a_sequence_model_is_watched_by_default_name():
     model = SequenceModel(nn.GRU(IN, H), 2)
     assert recurrent_part(model) == ("recurrent", model.recurrent)
+
+
+# Theory beside the measurement
+
+
+def test_the_mean_field_is_that_of_the_networks_statistics():
+    """A large network that reads nothing: the ensemble it was drawn from, within its errors."""
+    n, stream = 400, torch.Generator()
+    J = snt.couplings.gaussian(n, mean=0.3, std=1.7, generator=stream, dtype=torch.float64)
+    theta = snt.couplings.thresholds(n, mean=0.2, std=0.4, generator=stream, dtype=torch.float64)
+    cell = snt.SNTCell(J, gain=1.3, leak=0.0, noise=0.25, threshold=theta)
+    u = torch.zeros(2, n, dtype=torch.float64)
+    probe = Probe(f=cell, u=u, x=None, steps=10)
+    found: Any = MeanFieldMonitor().look(probe)["meanfield"]
+    given: dict[str, Any] = {name: float(value) for name, value in found.arguments.items()}
+    assert (given["gain"], given["leak"]) == pytest.approx((1.3, 0.0))
+    assert given["noise"] == pytest.approx(0.25)
+    assert given["mean"] == pytest.approx(0.3, abs=4 * 1.7 / n**0.5)
+    assert given["std"] == pytest.approx(1.7, rel=4 / (2**0.5 * n))
+    assert given["threshold"] == pytest.approx(0.2, abs=4 * 0.4 / n**0.5)
+    assert given["threshold_std"] == pytest.approx(0.4, rel=4 / (2 * n) ** 0.5)
+    expected = snt.meanfield.solve(**given)
+    assert torch.equal(found.lyapunov, expected.lyapunov)
+
+
+def test_a_drive_is_disorder_and_noise():
+    cell = snt.SNTCell(torch.zeros(3, 3), threshold=0.5, noise=0.3, input_size=1)
+    with torch.no_grad():
+        cell.input_weight.copy_(torch.tensor([[1.0], [2.0], [-3.0]]))  # pyright: ignore[reportOptionalMemberAccess]
+    x = torch.tensor([1.0, 3.0]).reshape(2, 1, 1)  # mean 2, variance 1
+    found: Any = MeanFieldMonitor().look(Probe(f=cell, u=torch.zeros(1, 3), x=x, steps=2))
+    given = {name: float(value) for name, value in found["meanfield"].arguments.items()}
+    thresholds = torch.tensor([0.5 - 2, 0.5 - 4, 0.5 + 6])
+    assert given["threshold"] == pytest.approx(float(thresholds.mean()))
+    assert given["threshold_std"] == pytest.approx(float(thresholds.std()))
+    assert given["noise"] == pytest.approx((0.09 + (1 + 4 + 9) / 3) ** 0.5)
+
+
+def test_theory_is_logged_while_an_snt_network_learns():
+    monitor = MeanFieldMonitor()
+    run = trainer(callbacks=[LyapunovMonitor(k=1), monitor])
+    run.fit(snt_model(), TinyTask())
+    assert {"meanfield/lyapunov", "lyapunov/max"} <= set(run.callback_metrics)
+    assert monitor.before["meanfield"].scalars() != monitor.after["meanfield"].scalars()
+
+
+def test_theory_of_a_gru_is_refused_before_training():
+    with pytest.raises(ValueError, match="part: expected an SNT network at 'recurrent', got GRU"):
+        trainer(callbacks=[MeanFieldMonitor()]).fit(
+            torch_model("GRU", batch_first=True), TinyTask()
+        )
