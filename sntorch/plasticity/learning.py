@@ -59,9 +59,9 @@ class LearningHistory(Result):
     """Why learning ended before its time, with the epoch; empty if it did not."""
     learned: int
     """Epochs completed by the network below."""
-    cell: SNTCell = dataclasses.field(repr=False)
+    cell: SNTCell
     """The network after that many epochs."""
-    state: Tensor = dataclasses.field(repr=False)
+    state: Tensor
     """(..., N), where its orbit stands."""
 
     def __getitem__(self, name: str) -> Tensor:
@@ -69,6 +69,11 @@ class LearningHistory(Result):
             known = ", ".join(self.curves) or "none"
             raise KeyError(f"{name}: expected one of the observed analyses ({known})")
         return self.curves[name]
+
+    def __repr__(self) -> str:
+        seen = f"{int(self.epoch[0])} to {int(self.epoch[-1])}" if len(self.epoch) else "none"
+        names = ", ".join(self.curves) or "none"
+        return f"LearningHistory(epoch={seen}, curves={names}, stopped={self.stopped!r})"
 
     def scalars(self) -> dict[str, float]:
         """Return the mean over the batch axes of the last value of every curve."""
