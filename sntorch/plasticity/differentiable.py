@@ -213,8 +213,7 @@ class PlasticSNTCell(Dynamics):
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return the next state (..., N + N^2); `u` is the joint state."""
         neurons, H = self.split(u)
-        now = self._step(neurons, H, x)
-        return self.join(now.u1, self._trace(now, H))
+        return self._next(u, H, self._step(neurons, H, x))
 
     def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F and DF V (..., N + N^2, k): O(N^2) for every column."""
@@ -225,8 +224,9 @@ class PlasticSNTCell(Dynamics):
         dx = now.slope.unsqueeze(-1) * du
         du1 = self.cell.jvp(neurons, du, x)[1] + self._through(H, dx)
         du1 = du1 + (self._weights(now).unsqueeze(-2) @ dH).squeeze(-2)
-        dH1 = self._push_trace(now, H, dH, dx, now.slope1.unsqueeze(-1) * du1)
-        return self.join(now.u1, self._trace(now, H)), torch.cat([du1, dH1.flatten(-3, -2)], -2)
+        pushed = self._push_trace(now, H, V, dx, now.slope1.unsqueeze(-1) * du1)
+        pushed[..., : self.neurons, :] = du1
+        return self._next(u, H, now), pushed
 
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F and DF^T W (..., N + N^2, k): O(N^2) for every column."""
@@ -238,10 +238,10 @@ class PlasticSNTCell(Dynamics):
         w1 = W[..., : self.neurons, :] + now.slope1.unsqueeze(-1) * pulled1
         at_rate = self._back(H, w1) + now.db.unsqueeze(-1) * pulled_b
         wu = self.cell.vjp(neurons, w1, x)[1] + now.slope.unsqueeze(-1) * at_rate
-        wH = torch.addcmul(
-            self._kept(now)[..., None, None] * G, w1.unsqueeze(-2), self._weights(now).unsqueeze(-1)
-        )
-        return self.join(now.u1, self._trace(now, H)), torch.cat([wu, wH.flatten(-3, -2)], -2)
+        pulled = self._faded(now, W)
+        self._square(pulled).addcmul_(w1.unsqueeze(-2), self._weights(now).unsqueeze(-1))
+        pulled[..., : self.neurons, :] = wu
+        return self._next(u, H, now), pulled
 
     def check_entry(self, name: str, values: Tensor) -> Tensor:
         """Return `values` if they are in the domain of the quantity `name`."""
@@ -269,28 +269,40 @@ class PlasticSNTCell(Dynamics):
             gate = gate * M
         return _Step(u1, rate, gain * slope, gain * slope1, rate1 - self.activity, b, db, gate, M)
 
-    def _kept(self, now: _Step) -> Tensor:
-        """Return the factor (..., N) by which the synapses onto every neuron are kept."""
-        forgetting = self.forgetting.expand(now.a.shape)
-        return forgetting - now.learned * now.a if self.oja else forgetting
+    def _next(self, s: Tensor, H: Tensor, now: _Step) -> Tensor:
+        """Return the next joint state: one new tensor, written part by part."""
+        n = self.neurons
+        s1 = self.forgetting * s
+        H1 = s1[..., n:].unflatten(-1, (n, n))
+        if self.oja:
+            H1.addcmul_((now.learned * now.a).unsqueeze(-1), H, value=-1)
+        H1.addcmul_(now.learned.unsqueeze(-1), now.b.unsqueeze(-2))
+        s1[..., :n] = now.u1
+        return s1
 
-    def _trace(self, now: _Step, H: Tensor) -> Tensor:
-        """Return H1 (..., N, N)."""
-        kept = self._kept(now).unsqueeze(-1) * H
-        return torch.addcmul(kept, now.learned.unsqueeze(-1), now.b.unsqueeze(-2))
+    def _faded(self, now: _Step, V: Tensor) -> Tensor:
+        """Return a frame whose part for the trace is what V's becomes if nothing is learned."""
+        faded = self.forgetting * V
+        if self.oja:
+            lost = (now.learned * now.a)[..., None, None]
+            self._square(faded).addcmul_(lost, self._square(V), value=-1)
+        return faded
 
-    def _push_trace(self, now: _Step, H: Tensor, dH: Tensor, dx: Tensor, da: Tensor) -> Tensor:
-        """Return dH1 (..., N, N, k)."""
+    def _push_trace(self, now: _Step, H: Tensor, V: Tensor, dx: Tensor, da: Tensor) -> Tensor:
+        """Return a frame (..., N + N^2, k) with dH1 in the part for the trace."""
         a, gate = now.a.unsqueeze(-1), now.gate[..., None, None]
         dlearned, dkept = gate * da, -2 * gate * a * da
         if now.M is not None and self.modulator is not None:
             dgate = self._open(now) * (self.modulator @ da).unsqueeze(-2)
             dlearned, dkept = dlearned + dgate * a, dkept - dgate * a.square()
         db = now.db.unsqueeze(-1) * dx
-        dH1 = self._kept(now)[..., None, None] * dH
-        dH1 = torch.addcmul(dH1, dlearned.unsqueeze(-2), now.b[..., None, :, None])
-        dH1 = torch.addcmul(dH1, now.learned[..., None, None], db.unsqueeze(-3))
-        return torch.addcmul(dH1, dkept.unsqueeze(-2), H.unsqueeze(-1)) if self.oja else dH1
+        pushed = self._faded(now, V)
+        dH1 = self._square(pushed)
+        dH1.addcmul_(dlearned.unsqueeze(-2), now.b[..., None, :, None])
+        dH1.addcmul_(now.learned[..., None, None], db.unsqueeze(-3))
+        if self.oja:
+            dH1.addcmul_(dkept.unsqueeze(-2), H.unsqueeze(-1))
+        return pushed
 
     def _pull_trace(self, now: _Step, H: Tensor, G: Tensor) -> tuple[Tensor, Tensor]:
         """Return what G (..., N, N, k) at H1 says of x_1 and of b, both (..., N, k)."""

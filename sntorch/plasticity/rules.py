@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from typing import ClassVar, Self
 
 import torch
@@ -173,4 +174,8 @@ def _matrix(J: Tensor) -> Tensor:
             f"J: expected a dense tensor or couplings.Sparse, got layout {J.layout}, in which a "
             "rule would create synapses"
         )
-    return checks.matrix("J", J)
+    checks.floating("J", J)
+    if J.ndim != 2:
+        raise ValueError(f"J: expected a matrix, got {tuple(J.shape)}")
+    # One pass without a temporary: on line the check would cost more than the rule.
+    return J if math.isfinite(float(J.detach().sum())) else checks.finite("J", J)

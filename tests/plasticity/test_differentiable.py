@@ -135,8 +135,8 @@ def test_without_learning_the_spectrum_is_that_of_the_neurons_and_the_decay(off,
     settings = {"alpha": 0.5, "rate": 0.2} | off
     f = PlasticSNTCell(base, forgetting=forgetting, trainable=(), **settings)
     u = snt.rollout(base, 0.1 * start(), 3000)[-1].detach()
-    alone = neuron_spectrum(base, u, 200, 3000)
-    joint = snt.analysis.lyapunov_spectrum(f, f.join(u), 200, transient=3000)
+    alone = neuron_spectrum(base, u, 100, 600)
+    joint = snt.analysis.lyapunov_spectrum(f, f.join(u), 100, transient=600)
     plateau = torch.full((N * N,), math.log(forgetting), dtype=torch.float64)
     expected = torch.cat([alone.exponents, plateau]).sort(descending=True).values
     assert_close(joint.exponents, expected, **EXACT)
@@ -155,11 +155,11 @@ def products(f, s, steps):
 
 def test_without_learning_chaos_multiplies_the_same_numbers():
     # The product of Jacobians is block triangular along any orbit.
-    base = cell(3.0)
+    base = snt.SNTCell(2 * random_coupling(seed=2))
     u = snt.rollout(base, start(), 50)[-1].detach()
     assert float(snt.analysis.max_lyapunov(base, u, 2000)) > 0.05
     f = PlasticSNTCell(base, alpha=0.0, rate=0.2, forgetting=0.9, trainable=())
-    steps = 5
+    steps = 2
     with torch.no_grad():
         alone = torch.linalg.eigvals(products(base, u, steps)).abs()
         joint = torch.linalg.eigvals(products(f, f.join(u, trace()), steps)).abs()
@@ -178,10 +178,13 @@ def settled(f, u, steps=4000):
     return s
 
 
-def plastic_at_rest(rectified):
-    base = cell(0.3, threshold=-0.4, leak=0.2, gain=1.2)
+FORGETTING = 0.6
+
+
+def plastic_at_rest(rectified=False):
+    base = cell(0.1, threshold=-0.4, leak=0.2)
     f = PlasticSNTCell(
-        base, alpha=0.7, rate=0.1, forgetting=0.85, activity=0.05, rectified=rectified
+        base, alpha=0.5, rate=0.2, forgetting=FORGETTING, activity=0.05, rectified=rectified
     )
     return f, settled(f, start())
 
@@ -213,39 +216,38 @@ def test_multipliers_at_a_fixed_point(rectified):
         found = torch.linalg.eigvals(f.jacobian(s))
     assert f.split(s)[1].abs().max() > 0.05  # the synapses have learned
     small = torch.linalg.eigvals(reduced(f, s))
-    plateau = torch.full((N * (N - 1),), 0.85, dtype=torch.complex128)
+    plateau = torch.full((N * (N - 1),), FORGETTING, dtype=torch.complex128)
     expected = torch.cat([small, plateau])
     for value in expected:  # each takes its nearest, and all are taken
         i = (found - value).abs().argmin()
         assert (found[i] - value).abs() < 1e-8
         found = torch.cat([found[:i], found[i + 1 :]])
     assert not len(found)
-    assert (small - 0.85).abs().min() > 1e-4
+    assert (small - FORGETTING).abs().min() > 0.02
 
 
 def test_exponents_at_a_fixed_point():
-    f, s = plastic_at_rest(rectified=False)
-    spectrum = snt.analysis.lyapunov_spectrum(f, s, 4000, transient=4000)
+    f, s = plastic_at_rest()
+    spectrum = snt.analysis.lyapunov_spectrum(f, s, 500, transient=1500).exponents
     with torch.no_grad():
         sizes = torch.linalg.eigvals(reduced(f, s)).abs().log()
-    plateau = torch.full((N * (N - 1),), math.log(0.85), dtype=torch.float64)
+    plateau = torch.full((N * (N - 1),), math.log(FORGETTING), dtype=torch.float64)
     expected = torch.cat([sizes, plateau]).sort(descending=True).values
-    assert_close(spectrum.exponents.sum(), expected.sum(), **EXACT)
-    # A pair of complex multipliers turns: its two exponents converge as 1 / steps.
-    assert_close(spectrum.exponents, expected, rtol=0, atol=2e-3)
-    exact = (spectrum.exponents - math.log(0.85)).abs() < 1e-8
-    assert int(exact.sum()) >= N * (N - 1) - 2
+    assert (expected > plateau[0] + 0.1).sum() == N  # what is learned decays more slowly
+    # The last but one are a pair of complex multipliers: it turns, only its sum is exact.
+    assert_close(spectrum[:-2], expected[:-2], **EXACT)
+    assert_close(spectrum[-2:].sum(), expected[-2:].sum(), **EXACT)
 
 
 def test_frozen_exponents_do_not_bound_the_joint_ones():
-    f, s = plastic_at_rest(rectified=False)
+    f, s = plastic_at_rest()
     H = f.split(s)[1]
-    frozen = snt.SNTCell(f.couplings(s).detach(), threshold=-0.4, leak=0.2, gain=1.2)
+    frozen = snt.SNTCell(f.couplings(s).detach(), threshold=-0.4, leak=0.2)
     assert (frozen.map(f.split(s)[0]) - f.split(s)[0]).abs().max() < 1e-12
     alone = float(snt.analysis.max_lyapunov(frozen, f.split(s)[0], 500, transient=500))
     joint = float(snt.analysis.max_lyapunov(f, s, 500, transient=500))
     assert H.shape == (N, N)
-    assert joint > max(alone, math.log(0.85)) + 1e-3
+    assert joint > max(alone, math.log(FORGETTING)) + 1e-3
 
 
 # Wrong arguments
@@ -312,5 +314,6 @@ def completion(plastic, seed, size=16, rows=32, iterations=400):
 def test_plasticity_completes_patterns_that_its_twin_cannot():
     for seed in (0, 1):
         plastic, twin = completion(True, seed), completion(False, seed)
-        assert plastic < 0.12
+        assert plastic < 0.16
         assert twin > 0.25
+        assert plastic < 0.5 * twin

@@ -118,7 +118,7 @@ def test_thresholds_reach_their_mean_field(transfer, gain, m0, phi, slope):
     z, expected = balanced(phi, slope, m0)
     if transfer == "tanh":
         assert expected == pytest.approx(0.154724, abs=2e-6)
-    exponents, before, fields = [], [], []
+    exponents, before, fields, disordered = [], [], [], []
     for seed in range(4):
         g = random_generator(seed)
         J = snt.couplings.gaussian(1000, generator=g)
@@ -130,12 +130,13 @@ def test_thresholds_reach_their_mean_field(transfer, gain, m0, phi, slope):
         history = learn(cell, rule, u, 200, steps=40)
         found = snt.analysis.max_lyapunov(history.cell, history.state, 1500, transient=100)
         exponents.append(float(found))
+        disordered.append(snt.rollout(cell, u, 500)[100:].detach().mean(0))
         fields.append(snt.rollout(history.cell, history.state, 500).detach().mean(0))
     mean, error = np.mean(exponents), np.std(exponents, ddof=1) / 2
     assert abs(mean - expected) < 0.01
     assert error < 0.005
     assert np.mean(before) < expected - 0.05  # homeostasis raises the exponent
-    # The disorder is cancelled: all neurons sit at the same field.
-    field = torch.stack(fields)
+    # The disorder is cancelled: the fields of neurons differ by the noise of finite means alone.
+    field, disorder = torch.stack(fields), torch.stack(disordered)
     assert abs(float(field.mean()) - z) < 0.02
-    assert float(field.std(1).mean()) < 0.1 * math.sqrt(0.34)
+    assert float(field.std(1).mean()) < 0.2 * float(disorder.std(1).mean())
