@@ -49,12 +49,12 @@ def steps(n: int, rounds: int, repeats: int = 50) -> None:
             H.addr_(y, x, beta=0.9, alpha=0.1 / n)
             x = y
 
-    for name, trace in (
-        ("hebbian", {}),
-        ("oja", {"trace": "oja"}),
-        ("modulated", {"modulated": 1}),
-    ):
-        f = PlasticSNTCell(cell, alpha=0.5, rate=0.1, **trace)
+    cells = {
+        "hebbian": PlasticSNTCell(cell, alpha=0.5, rate=0.1),
+        "oja": PlasticSNTCell(cell, alpha=0.5, rate=0.1, trace="oja"),
+        "modulated": PlasticSNTCell(cell, alpha=0.5, rate=0.1, modulated=True),
+    }
+    for name, f in cells.items():
         s = f.join(u)
 
         def plastic(f: PlasticSNTCell = f, s: torch.Tensor = s) -> None:

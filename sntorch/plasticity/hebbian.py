@@ -184,7 +184,7 @@ class Oja(CouplingRule):
         """Return dJ."""
         power = post.square().mean((0, 1))
         hebb = J.outer(self.rate / _samples(pre) * post, pre)
-        return hebb.sub_(J.of_post(self.rate * power) * J.values)
+        return hebb.addcmul_(J.of_post(-self.rate * power), J.values)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -71,7 +73,7 @@ def _line(
 ) -> None:
     values = finite(history.curves[name]).reshape(len(history.epoch), -1)
     epoch, mean = array(history.epoch), values.mean(1)
-    look = {"color": colour, "marker": marker, "linestyle": dash, "label": label}
+    look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": dash, "label": label}
     ax.plot(epoch, mean, markevery=max(1, len(epoch) // 15), **look)
     if values.shape[1] > 1:
         ax.fill_between(epoch, values.min(1), values.max(1), color=colour, alpha=0.2, linewidth=0)

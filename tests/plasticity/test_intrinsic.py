@@ -71,7 +71,7 @@ def solve(g, low, high):
 
 def balanced(phi, slope, m0, std=1.0):
     """Return static field z and exponent of a network whose mean activities are all m0."""
-    w = 1.0
+    w, z = 1.0, 0.0
     for _ in range(200):
         z = solve(lambda z, w=w: gaussian_mean(phi, z, w) - m0, -9, 9)
         w = std**2 * (gaussian_mean(lambda v: phi(v) ** 2, z, w) - m0**2)
