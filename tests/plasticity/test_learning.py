@@ -441,7 +441,7 @@ def test_hebbian_learning_crosses_the_edge_of_chaos():
         found = history["mle"][[0, 1, 5, 10]]
         assert ((found - published).abs() < 3 * spread).all(), found
         forgetful = control(history)
-        expected = 0.9 ** control.epoch.double() * control["radius"][0]
+        expected = 0.9 ** forgetful.epoch.double() * forgetful["radius"][0]
         assert_close(forgetful["radius"], expected, rtol=1e-10, atol=0)
         assert abs(float(forgetful["mle"][5])) < 0.005  # forgetting alone reaches the edge as well
         assert float(forgetful["mle"][10]) > float(history["mle"][10]) + 0.04
