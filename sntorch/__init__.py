@@ -17,6 +17,7 @@ from sntorch import couplings as couplings
 from sntorch import flows as flows
 from sntorch import landscape as landscape
 from sntorch import meanfield as meanfield
+from sntorch import plasticity as plasticity
 from sntorch import systems as systems
 from sntorch.cells import SNT as SNT
 from sntorch.cells import SNTCell as SNTCell

@@ -364,6 +364,17 @@ def double_well():
     return snt.systems.DoubleWell(3, circulation=0.5, diffusion=0.1)
 
 
+def _plastic(settings: Any = None, /, **trace):
+    def factory(dtype):
+        if "alpha" not in trace:
+            trace["alpha"] = 0.5 * random_coupling(seed=4)
+        return snt.plasticity.PlasticSNTCell(snt_cell(dtype, **(settings or {})), **trace), (
+            settings or {}
+        ).get("input_size", 0)
+
+    return factory
+
+
 _NEURONS = {"gain": (0.5, 1.5), "leak": (0.0, 0.8), "threshold": (-0.3, 0.4), "noise": (0.0, 0.2)}
 
 DYNAMICS = [
@@ -381,6 +392,12 @@ DYNAMICS = [
     ("snt-low-rank-sparse", _coupled(lambda J: low_rank(J, J.to_sparse_csr()), input_size=I)),
     ("snt-blocks", _coupled(blocks, gain=(0.5, 1.5))),
     ("snt-at-a-step", _scheduled),
+    ("snt-plastic", _plastic(alpha=0.7, rate=0.2, forgetting=0.9)),
+    ("snt-plastic-driven", _plastic({"input_size": I, **_NEURONS}, trainable=("alpha",))),
+    ("snt-plastic-rectified", _plastic(rate=0.3, activity=0.1, rectified=True)),
+    ("snt-plastic-oja", _plastic({"leak": 0.3}, trace="oja", activity=0.1)),
+    ("snt-plastic-modulated", _plastic(rate=0.3, modulated=True)),
+    ("snt-plastic-modulated-oja", _plastic(alpha=0.7, trace="oja", modulated=True)),
     (
         "snt-layer",
         lambda dtype: (snt.as_dynamics(snt.SNT(snt_cell(dtype, leak=0.5, input_size=I))), I),

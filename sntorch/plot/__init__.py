@@ -17,8 +17,17 @@ import types
 
 from matplotlib.axes import Axes
 
-from sntorch.plot import equilibria, exponents, landscape, meanfield, regimes, spectra
+from sntorch.plot import (
+    equilibria,
+    exponents,
+    landscape,
+    meanfield,
+    plasticity,
+    regimes,
+    spectra,
+)
 from sntorch.plot.canvas import figure, plot, style
+from sntorch.plot.plasticity import learning
 from sntorch.plot.regimes import along, panels
 from sntorch.plot.training import report
 
@@ -28,8 +37,10 @@ __all__ = [
     "exponents",
     "figure",
     "landscape",
+    "learning",
     "meanfield",
     "panels",
+    "plasticity",
     "plot",
     "regimes",
     "report",

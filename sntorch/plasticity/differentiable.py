@@ -1,0 +1,387 @@
+r"""A network whose synapses are part of its state: fast plasticity, trained through time.
+
+.. math::
+    x = f(u), \qquad u_1 = \gamma u + (J + \alpha \circ H) x - \theta + W_{in} \mathrm{in},
+    \qquad x_1 = f(u_1)
+.. math::
+    H_1 = \lambda H + \eta M (a b^\top - o\, (a \circ a) \circ H), \qquad
+    a = x_1 - d, \quad b = x - d \text{ or } [x - d]_+
+
+====================  =====================================================  ==================
+symbol                name                                                   shape
+====================  =====================================================  ==================
+:math:`u, H`          the state, joined: N numbers, then H row by row        (..., N + N^2)
+:math:`\alpha`        ``alpha``: how much of the trace acts                  () or (N, N)
+:math:`\eta`          ``rate``, in [0, 1)                                    ()
+:math:`\lambda`       ``forgetting``, in [0, 1]; None is 1 - eta             ()
+:math:`o`             1 for the ``"oja"`` trace, 0 for the ``"hebbian"``
+:math:`d`             ``activity``
+:math:`M`             tanh(w . x_1 + c) if ``modulated``, else 1             ()
+====================  =====================================================  ==================
+
+Every row has a trace of its own, so that a trial learns for itself.  The trace is bounded if
+lambda < 1, or for Oja's rule by itself.  Back-propagation through time trains J, alpha and eta.
+
+**Joint exponents.**  As the synapses are state, ``lyapunov_spectrum(plastic, state)`` gives the
+exponents of neurons and synapses together.  The tangent costs O(N^2) per column (o = 0, M = 1):
+
+.. math::
+    du_1 = \gamma\,du + (J + \alpha \circ H)\,dx + (\alpha \circ dH)\,x, \qquad
+    dH_1 = \lambda\,dH + \eta (dx_1 b^\top + a\,(b' \circ dx)^\top),
+
+the matrix of N + N^2 columns is never formed.  Exactly, for o = 0 and M = 1:
+
+- eta = 0, or alpha = 0: the exponents of the neurons, and ln lambda, N^2 times.
+- At a fixed point N (N - 1) multipliers equal lambda (the dH with dH x = 0); the other 2 N are the
+  eigenvalues of a map of (du, y = (alpha dH) x): for one number alpha, and A the Jacobian of u_1 in
+  u, ``du1 = A du + y``, ``y1 = lambda y + alpha eta ((b . x) dx1 + a (x . (b' dx)))``.
+
+A negative exponent at frozen synapses does not bound the joint one, and the plateau at ln lambda
+counts in the Kaplan-Yorke dimension: quote the neurons' own spectrum beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+
+from sntorch import checks
+from sntorch.cells import SNTCell
+from sntorch.couplings.layers import Coupling, Dense
+from sntorch.dynamics import Dynamics
+
+__all__ = ["PlasticSNTCell"]
+
+_TRAINABLE = ("alpha", "rate")
+
+
+class _Step(NamedTuple):
+    """What one step knows; all (..., N) but the gate and M, which are numbers per row."""
+
+    u1: Tensor
+    x: Tensor
+    slope: Tensor
+    slope1: Tensor
+    a: Tensor
+    b: Tensor
+    db: Tensor
+    """b'(x)."""
+    gate: Tensor
+    """eta M, how much is learned."""
+    M: Tensor | None
+
+    @property
+    def learned(self) -> Tensor:
+        return self.gate.unsqueeze(-1) * self.a
+
+
+@final
+class PlasticSNTCell(Dynamics):
+    """An `SNTCell` with a Hebbian trace upon its couplings: a `Dynamics` of the state (u, H).
+
+    The cell is held, not copied: it keeps J, gain, leak, threshold, input and noise, which acts on
+    the neurons alone.  `join` and `split` go between the state and its two parts.
+
+    Parameters
+    ----------
+    cell
+        The network, with dense couplings.
+    alpha
+        Share of the trace in the coupling: a number or one per synapse (N, N).
+    rate
+        eta in [0, 1), per step.
+    forgetting
+        lambda in [0, 1]; None is 1 - eta for the Hebbian trace, as Miconi has it, and 1 for Oja's.
+    trace
+        ``"hebbian"`` or ``"oja"``.
+    activity
+        d, the activity from which sender and receiver are counted.
+    rectified
+        Whether senders below d add nothing, as in `HebbianForgetting`.
+    modulated
+        Whether the network decides how much is learned: M = tanh(w . x_1 + c), with w (N,) from
+        torch's global generator and c = 0 at the start, both trained.
+    trainable
+        Which of ``alpha`` and ``rate`` are parameters; the rate is trained through its logit
+        ``raw_rate``, so that it stays in (0, 1).
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its domain, or the couplings are not dense: the trace would create
+        synapses.
+
+    References
+    ----------
+    T. Miconi, J. Clune, K. O. Stanley, ICML 2018; with modulation T. Miconi, A. Rawal, J. Clune,
+    K. O. Stanley, ICLR 2019.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> cell = snt.SNTCell(snt.couplings.gaussian(10), input_size=3)
+    >>> plastic = snt.plasticity.PlasticSNTCell(cell, alpha=0.5)
+    >>> orbit = snt.rollout(plastic, plastic.join(torch.zeros(8, 10)), 5, x=torch.ones(3))
+    >>> u, H = plastic.split(orbit)
+    >>> u.shape, H.shape
+    (torch.Size([5, 8, 10]), torch.Size([5, 8, 10, 10]))
+    """
+
+    alpha: Tensor
+    modulator: Tensor | None
+    modulator_bias: Tensor | None
+
+    def __init__(
+        self,
+        cell: SNTCell,
+        *,
+        alpha: float | Tensor = 0.1,
+        rate: float = 0.1,
+        forgetting: float | None = None,
+        trace: str = "hebbian",
+        activity: float = 0.0,
+        rectified: bool = False,
+        modulated: bool = False,
+        trainable: Sequence[str] = _TRAINABLE,
+    ) -> None:
+        super().__init__()
+        like = _couplings(cell)
+        n = cell.size
+        self.cell, self.neurons, self.size = cell, n, n + n * n
+        self.oja = checks.one_of("trace", trace, ("hebbian", "oja")) == "oja"
+        self.activity = checks.number("activity", activity)
+        self.rectified = rectified
+        self._forgetting = forgetting
+        if forgetting is not None:
+            checks.number("forgetting", forgetting, 0, 1)
+        self._enter(trainable, _alpha(alpha, n, like), like.new_tensor(_rate(rate)))
+        w, c = (torch.randn(n).to(like) / n**0.5, like.new_zeros(())) if modulated else (None, None)
+        self.modulator = None if w is None else nn.Parameter(w)
+        self.modulator_bias = None if c is None else nn.Parameter(c)
+
+    @property
+    def rate(self) -> Tensor:
+        """The learning rate eta per step, ()."""
+        fixed = self._buffers.get("fixed_rate")
+        return torch.sigmoid(self.raw_rate) if fixed is None else fixed
+
+    @property
+    def forgetting(self) -> Tensor:
+        """The factor lambda that the trace keeps in a step, ()."""
+        if self._forgetting is None:
+            return torch.ones_like(self.rate) if self.oja else 1 - self.rate
+        return torch.full_like(self.rate, self._forgetting)
+
+    @property
+    def noise(self) -> float | Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Standard deviation of the noise: that of the cell for neurons, 0 for synapses."""
+        sigma = self.cell.noise
+        if not sigma.requires_grad and not bool((sigma != 0).any()):
+            return 0.0
+        return torch.cat([sigma.expand(self.neurons), sigma.new_zeros(self.neurons**2)])
+
+    def join(self, u: Tensor, H: Tensor | None = None) -> Tensor:
+        """Return the state (..., N + N^2) of neurons u (..., N) and trace H (..., N, N) or zero.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit.
+        """
+        n = self.neurons
+        self.cell.check(u)
+        if H is None:
+            return torch.cat([u, u.new_zeros(*u.shape[:-1], n * n)], -1)
+        if H.shape != (*u.shape, n):
+            raise ValueError(f"H: expected {(*u.shape, n)}, got {tuple(H.shape)}")
+        return torch.cat([u, H.flatten(-2)], -1)
+
+    def split(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """Return u (..., N) and H (..., N, N), views of the state (..., N + N^2)."""
+        self.check(s)
+        n = self.neurons
+        return s[..., :n], s[..., n:].unflatten(-1, (n, n))
+
+    def couplings(self, s: Tensor) -> Tensor:
+        """Return J + alpha H (..., N, N), how the neurons are coupled in this state."""
+        J = self.cell.coupling
+        return (J.weight if isinstance(J, Dense) else J) + self.alpha * self.split(s)[1]
+
+    def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
+        """Return the next state (..., N + N^2); `u` is the joint state."""
+        neurons, H = self.split(u)
+        return self._next(u, H, self._step(neurons, H, x))
+
+    def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F and DF V (..., N + N^2, k): O(N^2) for every column."""
+        self.check_frame("V", u, V)
+        neurons, H = self.split(u)
+        du, dH = V[..., : self.neurons, :], self._square(V)
+        now = self._step(neurons, H, x)
+        dx = now.slope.unsqueeze(-1) * du
+        du1 = self.cell.jvp(neurons, du, x)[1] + self._through(H, dx)
+        du1 = du1 + (self._weights(now).unsqueeze(-2) @ dH).squeeze(-2)
+        pushed = self._push_trace(now, H, V, dx, now.slope1.unsqueeze(-1) * du1)
+        pushed[..., : self.neurons, :] = du1
+        return self._next(u, H, now), pushed
+
+    def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F and DF^T W (..., N + N^2, k): O(N^2) for every column."""
+        self.check_frame("W", u, W)
+        neurons, H = self.split(u)
+        now = self._step(neurons, H, x)
+        G = self._square(W)
+        pulled1, pulled_b = self._pull_trace(now, H, G)
+        w1 = W[..., : self.neurons, :] + now.slope1.unsqueeze(-1) * pulled1
+        at_rate = self._back(H, w1) + now.db.unsqueeze(-1) * pulled_b
+        wu = self.cell.vjp(neurons, w1, x)[1] + now.slope.unsqueeze(-1) * at_rate
+        pulled = self._faded(now, W)
+        self._square(pulled).addcmul_(w1.unsqueeze(-2), self._weights(now).unsqueeze(-1))
+        pulled[..., : self.neurons, :] = wu
+        return self._next(u, H, now), pulled
+
+    def check_entry(self, name: str, values: Tensor) -> Tensor:
+        """Return `values` if they are in the domain of the quantity `name`."""
+        inner = name.removeprefix("cell.")
+        return values if inner == name else self.cell.check_entry(inner, values)
+
+    def extra_repr(self) -> str:
+        """Say how it learns."""
+        trace = "oja" if self.oja else "hebbian"
+        return (
+            f"trace={trace}, rate={self.rate.item():.4g}, forgetting={self.forgetting.item():.4g}"
+        )
+
+    def _step(self, u: Tensor, H: Tensor, x: Tensor | None) -> _Step:
+        gain, phi = self.cell.gain, self.cell.transfer
+        rate, slope = phi.with_derivative(gain * u)
+        u1 = self.cell.map(u, x) + self._through(H, rate.unsqueeze(-1)).squeeze(-1)
+        rate1, slope1 = phi.with_derivative(gain * u1)
+        b, db = rate - self.activity, torch.ones_like(rate)
+        if self.rectified:
+            b, db = b.relu(), (b > 0).to(b.dtype)
+        gate, M = self.rate.expand(u.shape[:-1]), None
+        if self.modulator is not None and self.modulator_bias is not None:
+            M = torch.tanh(rate1 @ self.modulator + self.modulator_bias)
+            gate = gate * M
+        return _Step(u1, rate, gain * slope, gain * slope1, rate1 - self.activity, b, db, gate, M)
+
+    def _next(self, s: Tensor, H: Tensor, now: _Step) -> Tensor:
+        """Return the next joint state: one new tensor, written part by part."""
+        n = self.neurons
+        s1 = self.forgetting * s
+        H1 = s1[..., n:].unflatten(-1, (n, n))
+        if self.oja:
+            H1.addcmul_((now.learned * now.a).unsqueeze(-1), H, value=-1)
+        H1.addcmul_(now.learned.unsqueeze(-1), now.b.unsqueeze(-2))
+        s1[..., :n] = now.u1
+        return s1
+
+    def _faded(self, now: _Step, V: Tensor) -> Tensor:
+        """Return a frame whose part for the trace is what V's becomes if nothing is learned."""
+        faded = self.forgetting * V
+        if self.oja:
+            lost = (now.learned * now.a)[..., None, None]
+            self._square(faded).addcmul_(lost, self._square(V), value=-1)
+        return faded
+
+    def _push_trace(self, now: _Step, H: Tensor, V: Tensor, dx: Tensor, da: Tensor) -> Tensor:
+        """Return a frame (..., N + N^2, k) with dH1 in the part for the trace."""
+        a, gate = now.a.unsqueeze(-1), now.gate[..., None, None]
+        dlearned, dkept = gate * da, -2 * gate * a * da
+        if now.M is not None and self.modulator is not None:
+            dgate = self._open(now) * (self.modulator @ da).unsqueeze(-2)
+            dlearned, dkept = dlearned + dgate * a, dkept - dgate * a.square()
+        db = now.db.unsqueeze(-1) * dx
+        pushed = self._faded(now, V)
+        dH1 = self._square(pushed)
+        dH1.addcmul_(dlearned.unsqueeze(-2), now.b[..., None, :, None])
+        dH1.addcmul_(now.learned[..., None, None], db.unsqueeze(-3))
+        if self.oja:
+            dH1.addcmul_(dkept.unsqueeze(-2), H.unsqueeze(-1))
+        return pushed
+
+    def _pull_trace(self, now: _Step, H: Tensor, G: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what G (..., N, N, k) at H1 says of x_1 and of b, both (..., N, k)."""
+        a, gate = now.a.unsqueeze(-1), now.gate[..., None, None]
+        at_learned = (now.b[..., None, None, :] @ G).squeeze(-2)
+        at_a, at_gate = gate * at_learned, a * at_learned
+        if self.oja:
+            at_kept = (H.unsqueeze(-2) @ G).squeeze(-2)
+            at_a, at_gate = at_a - 2 * gate * a * at_kept, at_gate - a.square() * at_kept
+        if now.M is not None and self.modulator is not None:
+            opened = self._open(now) * at_gate.sum(-2, keepdim=True)
+            at_a = at_a + self.modulator.unsqueeze(-1) * opened
+        at_b = (now.learned.unsqueeze(-2) @ G.flatten(-2)).squeeze(-2).unflatten(-1, G.shape[-2:])
+        return at_a, at_b
+
+    def _open(self, now: _Step) -> Tensor:
+        """Return the derivative of the gate (..., 1, 1) with respect to what drives M."""
+        if now.M is None:
+            return now.gate[..., None, None]
+        return (self.rate * (1 - now.M.square()))[..., None, None]
+
+    def _through(self, H: Tensor, columns: Tensor) -> Tensor:
+        """Return (alpha H) C for columns (..., N, k)."""
+        if self.alpha.ndim == 0:  # saves a product of N^2 numbers
+            return self.alpha * (H @ columns)
+        return (self.alpha * H) @ columns
+
+    def _back(self, H: Tensor, columns: Tensor) -> Tensor:
+        """Return (alpha H)^T C for columns (..., N, k)."""
+        if self.alpha.ndim == 0:
+            return self.alpha * (H.mT @ columns)
+        return (self.alpha * H).mT @ columns
+
+    def _weights(self, now: _Step) -> Tensor:
+        """Return alpha_ij x_j (..., N or 1, N): how H_ij acts on neuron i."""
+        return self.alpha * now.x.unsqueeze(-2)
+
+    def _square(self, V: Tensor) -> Tensor:
+        """Return the part (..., N, N, k) of a frame that belongs to the trace."""
+        return V[..., self.neurons :, :].unflatten(-2, (self.neurons, self.neurons))
+
+    def _enter(self, trainable: Sequence[str], alpha: Tensor, rate: Tensor) -> None:
+        if isinstance(trainable, str):
+            raise ValueError(f"trainable: expected a sequence of names, got {trainable!r}")
+        names = {checks.one_of("trainable", name, _TRAINABLE) for name in trainable}
+        if "alpha" in names:
+            self.alpha = nn.Parameter(alpha)
+        else:
+            self.register_buffer("alpha", alpha)
+        if "rate" not in names:
+            self.register_buffer("fixed_rate", rate)
+        elif rate > 0:
+            self.raw_rate = nn.Parameter(torch.logit(rate))
+        else:
+            raise ValueError("rate: expected a number in (0, 1), since it is trainable, got 0.0")
+
+
+def _couplings(cell: object) -> Tensor:
+    if not isinstance(cell, SNTCell):
+        raise ValueError(f"cell: expected an SNTCell, got {type(cell).__name__}")
+    J = cell.coupling
+    if isinstance(J, Coupling) and not isinstance(J, Dense):
+        raise ValueError(
+            f"cell: expected dense couplings, got {type(J).__name__}, in which the trace would "
+            "create synapses"
+        )
+    return (J.weight if isinstance(J, Dense) else J).detach()
+
+
+def _alpha(value: float | Tensor, n: int, like: Tensor) -> Tensor:
+    if not isinstance(value, Tensor):
+        return like.new_tensor(checks.number("alpha", value))
+    if value.shape not in ((), (n, n)):
+        raise ValueError(f"alpha: expected a number or ({n}, {n}), got {tuple(value.shape)}")
+    return checks.finite("alpha", value.detach().to(like)).clone()
+
+
+def _rate(value: object) -> float:
+    rate = checks.number("rate", value, 0, 1)
+    if rate == 1:
+        raise ValueError("rate: expected a number in [0, 1), got 1.0")
+    return rate

@@ -1,0 +1,447 @@
+"""Learning over epochs: what it does, what it keeps, and how it ends."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from references import random_coupling, random_generator, thinned
+from torch.testing import assert_close
+
+import sntorch as snt
+from sntorch.plasticity import (
+    Covariance,
+    GainHomeostasis,
+    HebbianForgetting,
+    IntrinsicHomeostasis,
+    Oja,
+    RateSTDP,
+    Rule,
+    learn,
+)
+
+N = 8
+SIRI = HebbianForgetting(forgetting=0.9, rate=2.0, activity=0.1)
+
+
+def network(**settings: Any):
+    return snt.SNTCell(random_coupling(n=N), **{"gain": 4.0, "transfer": "tanh01", **settings})
+
+
+def state(*rows, seed=2):
+    return torch.rand(*rows, N, generator=random_generator(seed), dtype=torch.float64)
+
+
+def control(history):
+    """Return the control of a history that has one."""
+    found = history.control
+    assert found is not None
+    return found
+
+
+def radius(f, u):
+    return torch.linalg.eigvals(f.coupling).abs().max()
+
+
+OBSERVE = {"radius": radius, "mean": lambda f, u: float(f.rate(u).mean())}
+
+
+def same(a, b):
+    """Tell whether two histories agree to the last bit."""
+    assert torch.equal(a.epoch, b.epoch)
+    assert a.curves.keys() == b.curves.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a.curves)
+    assert torch.equal(a.cell.coupling, b.cell.coupling)
+    assert torch.equal(a.state, b.state)
+    assert (a.stopped, a.learned) == (b.stopped, b.learned)
+    if a.control is not None:
+        same(a.control, b.control)
+    return True
+
+
+# What it does
+
+
+@pytest.mark.parametrize("rows", [(), (3,)], ids=str)
+@pytest.mark.parametrize("transient", [0, 4])
+def test_epochs_are_those_of_the_textbook(rows, transient):
+    cell, u = network(noise=0.0), state(*rows)
+    history = learn(cell, SIRI, u, 5, steps=6, transient=transient)
+    last: Any = None
+    W, x = cell.coupling.numpy(force=True).copy(), u.reshape(-1, N).numpy().copy()
+    for _ in range(5):
+        y = []
+        for _ in range(transient + 7):
+            y.append((1 + np.tanh(4 * x)) / 2)
+            last, x = x, y[-1] @ W.T
+        x = last  # the last step belongs to the next epoch
+        pre, post = np.stack(y[transient:-1]), np.stack(y[transient + 1 :])
+        m, k = pre.mean(0) - 0.1, post.mean(0) - 0.1
+        hebb = np.mean([np.outer(b, np.maximum(a, 0)) for a, b in zip(m, k, strict=True)], 0)
+        W = 0.9 * W + 2.0 / N * hebb
+    assert_close(history.cell.coupling, torch.from_numpy(W))
+    assert_close(history.state.reshape(-1, N), torch.from_numpy(x))
+    assert history.learned == 5
+
+
+def test_forgetting_alone_shrinks_the_spectrum():
+    rule = HebbianForgetting(forgetting=0.9, rate=0.0)
+    history = learn(network(), rule, state(), 12, steps=5, observe=OBSERVE)
+    expected = 0.9 ** torch.arange(13, dtype=torch.float64) * history["radius"][0]
+    assert_close(history["radius"], expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("forgetting", [0.5, 0.9, 0.99])
+def test_bounds_of_norm_and_exponent_hold(forgetting):
+    rate = 4.0
+
+    def means(f, u):
+        rates = f.rate(torch.cat([u[None], snt.rollout(f, u, 20)])) - 0.1
+        return rates[1:].mean(0).norm() * rates[:-1].mean(0).relu().norm()
+
+    def bound(f, u):
+        states = torch.cat([u[None], snt.rollout(f, u, 199)])
+        slope = f.gain * f.transfer.derivative(f.gain * states)
+        return torch.linalg.matrix_norm(f.coupling, 2).log() + slope.amax(-1).log().mean()
+
+    observe = {
+        "norm": lambda f, u: torch.linalg.matrix_norm(f.coupling, 2),
+        "C": means,
+        "bound": bound,
+        "mle": lambda f, u: snt.analysis.max_lyapunov(f, u, 200),
+    }
+    rule = HebbianForgetting(forgetting, rate, 0.1)
+    history = learn(network(), rule, state(), 30, steps=20, observe=observe, control=None)
+    T = history.epoch.double()
+    grown = rate / N * history["C"].max() * (1 - forgetting**T) / (1 - forgetting)
+    assert (history["norm"] <= forgetting**T * history["norm"][0] + grown).all()
+    assert (history["mle"] <= history["bound"] + 1e-12).all()
+
+
+def test_online_learning_is_epochs_of_one_step():
+    cell, u = network(), state()
+    history = learn(cell, Oja(0.1), u, 3, steps=1)
+    J = cell.coupling.detach().clone()
+    for _ in range(3):
+        x = (1 + torch.tanh(4 * u)) / 2
+        u = J @ x
+        y = (1 + torch.tanh(4 * u)) / 2
+        J = J + 0.1 * (torch.outer(y, x) - y[:, None] ** 2 * J)
+    assert_close(history.cell.coupling.detach(), J)
+
+
+def test_several_rules_see_the_network_as_it_was():
+    cell, u = network(threshold=0.1, trainable=("coupling", "threshold")), state()
+    rules = [SIRI, IntrinsicHomeostasis(0.2, activity=0.3), GainHomeostasis(0.1, power=0.2)]
+    after = learn(cell, rules, u, 1, steps=5)
+    alone = [learn(cell, rule, u, 1, steps=5).cell for rule in rules]
+    assert torch.equal(after.cell.coupling, alone[0].coupling)
+    assert torch.equal(after.cell.threshold, alone[1].threshold)
+    assert torch.equal(after.cell.gain, alone[2].gain)
+    assert isinstance(after.cell.threshold, torch.nn.Parameter)
+    assert after.cell.threshold.shape == after.cell.gain.shape == (N,)
+
+
+def test_the_rate_of_homeostasis_falls_with_the_epoch():
+    falling = IntrinsicHomeostasis(0.3, horizon=1.0, activity=0.9)
+    cell, u = network(), state()
+    theta = [learn(cell, falling, u, n, steps=1).cell.threshold for n in (1, 2)]
+    second = learn(cell, [], u, 0, steps=1)
+    second = learn(second.cell, falling, u, 1, steps=1)  # at full rate again
+    assert torch.equal(theta[0], second.cell.threshold)
+    shrunk = (theta[1] - theta[0]).abs().max()
+    assert 0 < shrunk <= 0.15 + 1e-12
+
+
+def test_sparse_couplings_learn_where_they_exist():
+    J = thinned(random_coupling(n=N))
+    dense = snt.SNTCell(J, gain=4.0)
+    sparse = snt.SNTCell(J.to_sparse_csr(), gain=4.0)
+    for rule in (SIRI, RateSTDP(), Covariance()):
+        rules = [snt.plasticity.Masked(rule), rule]
+        found = [
+            learn(f, r, state(), 4, steps=9) for f, r in zip((dense, sparse), rules, strict=True)
+        ]
+        assert_close(found[1].cell.coupling.to_dense(), found[0].cell.coupling)
+        assert (found[1].cell.coupling.to_dense()[J == 0] == 0).all()
+
+
+def test_a_drive_is_that_of_every_epoch():
+    cell, u = network(input_size=2), state(3)
+    x = torch.randn(7, 3, 2, generator=random_generator()).double()
+    first = learn(cell, SIRI, u, 1, steps=5, transient=2, x=x)
+    assert torch.equal(first.state, snt.rollout(cell, u, 7, x=x)[-1])
+    second = learn(cell, SIRI, u, 2, steps=5, transient=2, x=x)
+    assert torch.equal(second.state, snt.rollout(first.cell, first.state, 7, x=x)[-1])
+
+
+# What it keeps
+
+
+def test_the_cell_of_the_user_does_not_change():
+    cell, u = network(), state()
+    kept, start = {k: v.clone() for k, v in cell.state_dict().items()}, u.clone()
+    learn(cell, [SIRI, IntrinsicHomeostasis()], u, 3, steps=4, observe=OBSERVE)
+    assert all(torch.equal(v, kept[k]) for k, v in cell.state_dict().items())
+    assert torch.equal(u, start)
+    assert cell.coupling.requires_grad
+
+
+def test_the_history_has_one_row_per_observation():
+    history = learn(network(), SIRI, state(), 7, steps=4, observe=OBSERVE, every=3)
+    assert history.epoch.tolist() == [0, 3, 6]
+    assert history.learned == 7
+    assert history["mean"].shape == (3,)
+    assert list(history.curves) == ["radius", "mean"]
+    assert history.scalars()["radius"] == float(history["radius"][-1])
+    assert history.map(lambda t: t + 1)["radius"][0] == history["radius"][0] + 1
+    assert repr(history) == "LearningHistory(epoch=0 to 6, curves=radius, mean, stopped='')"
+    with pytest.raises(KeyError, match=r"nothing: expected .* \(radius, mean\)"):
+        history["nothing"]
+
+
+def test_records_are_kept_at_both_ends_and_as_curves():
+    def spectrum(f, u):
+        return snt.analysis.lyapunov_spectrum(f, u, 20, k=2)
+
+    history = learn(network(), SIRI, state(), 2, steps=4, observe={"mle": spectrum})
+    assert_close(history["mle"], history["mle/max"])
+    assert history["mle/2"].shape == (3,)
+    assert history.before["mle"].scalars()["max"] == pytest.approx(float(history["mle"][0]))
+    assert history.after["mle"].scalars()["max"] == pytest.approx(float(history["mle"][-1]))
+    assert float(history["mle"][0]) == pytest.approx(float(spectrum(network(), state())))
+
+
+def test_rows_stay_in_the_curves():
+    history = learn(network(), SIRI, state(3), 2, steps=4, observe={"x": lambda f, u: f.rate(u)})
+    assert history["x"].shape == (3, 3, N)
+
+
+def test_the_control_does_not_learn_and_reads_the_same_noise():
+    cell, u = network(noise=0.1), state(2)
+    observe = {"u": lambda f, u: u}
+    history = learn(cell, SIRI, u, 4, steps=5, observe=observe, generator=random_generator(7))
+    orbit = snt.rollout(cell, u, 20, generator=random_generator(7), every=5)
+    assert_close(control(history)["u"][1:], orbit.detach(), rtol=0, atol=0)
+    assert torch.equal(control(history).cell.coupling, cell.coupling)
+    still = learn(cell, [], u, 4, steps=5, observe=observe, generator=random_generator(7))
+    assert same(
+        control(still),
+        learn(
+            cell, [], u, 4, steps=5, observe=observe, control=None, generator=random_generator(7)
+        ),
+    )
+
+
+def test_the_control_may_have_rules_of_its_own():
+    forget = HebbianForgetting(rate=0.0)
+    history = learn(network(), SIRI, state(), 3, steps=4, observe=OBSERVE, control=forget)
+    alone = learn(network(), forget, state(), 3, steps=4, observe=OBSERVE, control=None)
+    assert same(control(history), alone)
+    assert control(history)["radius"][-1] != history["radius"][-1]
+    assert learn(network(), SIRI, state(), 1, steps=2, control=forget).control is None
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_works_without_gradients(mode):
+    expected = learn(network(), SIRI, state(), 3, steps=4, observe=OBSERVE)
+    with mode():
+        assert same(learn(network(), SIRI, state(), 3, steps=4, observe=OBSERVE), expected)
+
+
+def test_looking_changes_nothing():
+    cell, u = network(noise=0.2), state()
+    torch.manual_seed(3)
+    plain = learn(cell, SIRI, u, 3, steps=4)
+    torch.manual_seed(3)
+    noisy = {"mle": lambda f, u: snt.analysis.max_lyapunov(f, u.add_(1), 5) and torch.rand(2)}
+    seen = learn(cell, SIRI, u, 3, steps=4, observe=noisy)
+    assert torch.equal(plain.cell.coupling, seen.cell.coupling)
+    assert torch.equal(plain.state, seen.state)
+
+
+# How it ends
+
+
+class Interrupting:
+    """An analysis, or a rule, that is interrupted at its n-th call."""
+
+    def __init__(self, n):
+        self.left = n
+
+    def tick(self):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+class InterruptedLooks(Interrupting):
+    def __call__(self, f, u):
+        self.tick()
+        return radius(f, u)
+
+
+class InterruptedRule(Interrupting, Rule):
+    target = "coupling"
+
+    def __call__(self, J, pre, post):
+        self.tick()
+        return SIRI(J, pre, post)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+def test_an_interrupted_run_is_finished_to_the_same_bits(n):
+    cell, u = network(noise=0.1), state(2)
+
+    def call(look, rule, resume=None, generator=None):
+        return learn(
+            cell,
+            rule,
+            u,
+            6,
+            steps=5,
+            observe={"radius": look},
+            control=[SIRI],
+            generator=generator,
+            resume=resume,
+        )
+
+    whole = call(radius, SIRI, generator=random_generator(1))
+    for look, rule in ((InterruptedLooks(n), SIRI), (radius, InterruptedRule(min(n, 6)))):
+        g = random_generator(1)
+        part = call(look, rule, generator=g)
+        assert part.stopped.startswith("interrupted")
+        assert part.learned < 6 or len(part.epoch) < 7
+        assert same(call(radius, SIRI, resume=part, generator=g), whole)
+
+
+def test_an_interruption_names_the_epoch():
+    history = learn(network(), InterruptedRule(3), state(), 6, steps=5, observe=OBSERVE)
+    assert history.stopped == "interrupted in epoch 3"
+    assert history.epoch.tolist() == [0, 1, 2]
+    assert history.learned == 2
+
+
+def test_a_run_goes_on_where_it_ended():
+    settings: Any = {"steps": 5, "observe": OBSERVE, "every": 2}
+    part = learn(network(), SIRI, state(), 3, **settings)
+    kept = part.cell.coupling.detach().clone()
+    more = learn(network(), SIRI, state(), 7, resume=part, **settings)
+    assert same(more, learn(network(), SIRI, state(), 7, **settings))
+    assert torch.equal(part.cell.coupling, kept)
+
+
+def growing(n=4):
+    """Return a rectified network that explodes once it has learned."""
+    return snt.SNTCell(0.99 * torch.eye(n), transfer="relu"), torch.ones(n)
+
+
+def test_divergence_stops_with_the_epoch_and_keeps_the_history():
+    cell, u = growing()
+    rule = HebbianForgetting(forgetting=1.0, rate=0.05, activity=0.0)
+    observe = {"radius": radius}
+    history = learn(cell, rule, u, 50, steps=20, observe=observe)
+    epoch = history.learned + 1
+    assert history.stopped.startswith(f"diverged in epoch {epoch}: ")
+    assert 2 < epoch < 50
+    assert history.epoch.tolist() == list(range(epoch))
+    assert history["radius"].isfinite().all()
+    assert history.cell.coupling.isfinite().all()
+    assert history.state.isfinite().all()
+    assert len(control(history)["radius"]) == epoch
+
+
+def test_an_analysis_that_fails_later_stops_the_run():
+    cell, u = growing()
+    rule = HebbianForgetting(forgetting=1.0, rate=0.05, activity=0.0)
+    observe = {"mle": lambda f, u: snt.analysis.max_lyapunov(f, u, 300)}
+    history = learn(cell, rule, u, 50, steps=2, observe=observe)
+    assert history.stopped.startswith(f"diverged after epoch {history.learned}: mle: u: expected a")
+    assert len(history.epoch) == history.learned
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cell": torch.nn.RNNCell(2, N)}, "cell: expected an SNTCell, got RNNCell"),
+        ({"rule": None}, "rule: expected a Rule or several, got None"),
+        ({"rule": [SIRI, 3]}, "rule: expected a Rule or several"),
+        ({"control": 3}, "control: expected a Rule or several"),
+        ({"u": torch.rand(N)}, "u: expected torch.float64"),
+        ({"u": state() * math.nan}, "u: expected finite numbers"),
+        ({"epochs": -1}, "epochs: expected a whole number"),
+        ({"steps": 0}, "steps: expected a whole number"),
+        ({"transient": -1}, "transient: expected a whole number"),
+        ({"every": 0}, "every: expected a whole number"),
+        ({"x": torch.zeros(4, 2).double()}, r"x: expected \(I,\) or \(5, "),
+        ({"observe": [radius]}, "observe: expected names with functions"),
+        ({"observe": {"a": lambda f, u: "b"}}, "observe: expected a to return a number"),
+        ({"observe": {"a": lambda f, u: snt.rollout(f, u, 0)}}, "steps: expected a whole number"),
+        ({"generator": 3}, "generator: expected a torch.Generator"),
+        ({"resume": 3}, "resume: expected a LearningHistory, got int"),
+        ({"resume": "short"}, r"u: expected \(8,\), the state of the history, got \(2, 8\)"),
+        ({"resume": "blind"}, "control: expected None, since the history has no control"),
+    ],
+)
+def test_wrong_arguments_are_named(change, message):
+    arguments: Any = {"cell": network(), "rule": SIRI, "u": state(), "epochs": 2, "steps": 5}
+    arguments |= {"observe": OBSERVE} | change
+    if change.get("resume") in ("short", "blind"):
+        arguments["resume"] = learn(network(), SIRI, state(), 1, steps=5)
+        arguments["u"] = state(2) if change["resume"] == "short" else state()
+    first = [arguments.pop(name) for name in ("cell", "rule", "u", "epochs")]
+    with pytest.raises(ValueError, match=message):
+        learn(*first, **arguments)
+
+
+def test_what_is_observed_may_not_change():
+    part = learn(network(), SIRI, state(), 1, steps=5, observe=OBSERVE)
+    with pytest.raises(ValueError, match=r"observe: expected .*, as before, got "):
+        learn(network(), SIRI, state(), 2, steps=5, observe={"radius": radius}, resume=part)
+
+
+@pytest.mark.parametrize("layer", ["low rank", "blocks"])
+def test_a_layout_in_which_synapses_would_arise_is_refused(layer):
+    J = random_coupling(n=N)
+    coupling = (
+        snt.couplings.LowRank(J[:, :2], J[:, 2:4])
+        if layer == "low rank"
+        else snt.couplings.Blocks([[J[:4, :4], None], [None, J[4:, 4:]]])
+    )
+    with pytest.raises(ValueError, match="in which a rule would create synapses"):
+        learn(snt.SNTCell(coupling), SIRI, state(), 1, steps=2)
+    learn(snt.SNTCell(coupling), IntrinsicHomeostasis(), state(), 1, steps=2)
+
+
+# The published run
+
+
+@pytest.mark.slow
+def test_hebbian_learning_crosses_the_edge_of_chaos():
+    # The reference run of the field: N = 100, gain 10, 2000 steps per epoch.  Over initial states,
+    # exponents of 2000 steps spread by 0.011, 0.010, 1e-4 and 0.0014 (measured in plain numpy).
+    source = np.random.RandomState(0)
+    W = torch.from_numpy(source.randn(100, 100) / 10)
+    u = torch.from_numpy(np.stack([source.rand(100) for _ in range(2)]))
+    i = torch.arange(1, 101, dtype=torch.float64)
+    pattern = 0.010 * torch.sin(2 * math.pi * i / 100) * torch.cos(8 * math.pi * i / 100)
+    cell = snt.SNTCell(W, gain=10.0, threshold=-pattern, transfer="tanh01")
+    observe = {
+        "mle": lambda f, u: snt.analysis.max_lyapunov(f, u, 2000, transient=200).exponents[..., 0],
+        "radius": radius,
+    }
+    published = torch.tensor([0.295, 0.237, -0.0005, -0.144]).double()
+    spread = torch.tensor([0.011, 0.010, 0.0005, 0.0014]).double()
+    for row in u:
+        history = learn(
+            cell, HebbianForgetting(0.9, 5e-3, 0.1), row, 10, steps=2000, transient=200,
+            observe=observe, every=1, control=HebbianForgetting(0.9, 0.0, 0.1),
+        )  # fmt: skip
+        found = history["mle"][[0, 1, 5, 10]]
+        assert ((found - published).abs() < 3 * spread).all(), found
+        forgetful = control(history)
+        expected = 0.9 ** forgetful.epoch.double() * forgetful["radius"][0]
+        assert_close(forgetful["radius"], expected, rtol=1e-10, atol=0)
+        assert abs(float(forgetful["mle"][5])) < 0.005  # forgetting alone reaches the edge as well
+        assert float(forgetful["mle"][10]) > float(history["mle"][10]) + 0.04
