@@ -12,6 +12,10 @@ from sntorch.analysis.lyapunov import lyapunov_spectrum as lyapunov_spectrum
 from sntorch.analysis.lyapunov import max_lyapunov as max_lyapunov
 from sntorch.analysis.nonnormality import PseudospectralRadius as PseudospectralRadius
 from sntorch.analysis.nonnormality import pseudospectral_radius as pseudospectral_radius
+from sntorch.analysis.response import LinearResponse as LinearResponse
+from sntorch.analysis.response import ResponseAccumulator as ResponseAccumulator
+from sntorch.analysis.response import ResponseWarning as ResponseWarning
+from sntorch.analysis.response import linear_response as linear_response
 from sntorch.analysis.spectrum import JacobianSpectrum as JacobianSpectrum
 from sntorch.analysis.spectrum import jacobian_spectrum as jacobian_spectrum
 from sntorch.analysis.tangents import AccuracyWarning as AccuracyWarning
