@@ -119,14 +119,15 @@ class LinearResponse(Result):
         ValueError
             If a frequency is outside [0, pi].
         """
-        return torch.einsum("...t,tij->...ij", self._waves(omega), self.kernel + 0j)
+        return transform(self.kernel, frequencies(omega, self.kernel))
 
     def susceptibility_stderr(self, omega: float | Tensor) -> Tensor:
-        """Return the standard error (..., N, N) of chi, errors of different lags independent.
+        """Return the standard error (..., N, N) of chi, taking lags as independent.
 
-        That of a real and an imaginary part, the mean of the two.
+        That of a real and an imaginary part, the mean of the two.  `analysis.susceptibility`
+        measures it: where the spectrum of the network has peaks, so has the error of ``noise``.
         """
-        shape = self._waves(omega).shape[:-1]
+        shape = frequencies(omega, self.kernel).shape
         total = (self.stderr.square().sum(0) / 2).sqrt()
         return total.expand(*shape, *total.shape)
 
@@ -148,11 +149,6 @@ class LinearResponse(Result):
             "resolved_lags": float((self.signal > self.error)[1:].sum()),
         }
 
-    def _waves(self, omega: float | Tensor) -> Tensor:
-        omega = frequencies(omega, self.kernel)
-        lag = torch.arange(len(self.kernel), dtype=omega.dtype, device=omega.device)
-        return torch.polar(torch.ones_like(lag), -omega.unsqueeze(-1) * lag)
-
 
 def frequencies(omega: object, like: Tensor) -> Tensor:
     """Return omega (...) as a tensor like `like`, if all are in [0, pi]."""
@@ -166,6 +162,19 @@ def frequencies(omega: object, like: Tensor) -> Tensor:
         wrong = found[outside].tolist() if found.numel() else "none"
         raise ValueError(f"omega: expected frequencies in [0, pi] radians per step, got {wrong}")
     return found
+
+
+def waves(omega: Tensor, steps: int) -> Tensor:
+    """Return exp(-i omega t) (..., steps) for t = 0, 1, ..."""
+    phase = -omega.unsqueeze(-1) * torch.arange(steps, dtype=omega.dtype, device=omega.device)
+    return torch.polar(torch.ones_like(phase), phase)
+
+
+def transform(kernel: Tensor, omega: Tensor) -> Tensor:
+    """Return the sum over tau of kernel (lags + 1, N, N) times exp(-i omega tau), (..., N, N)."""
+    wave, flat = waves(omega, len(kernel)), kernel.flatten(1)
+    chi = torch.complex(wave.real @ flat, wave.imag @ flat)
+    return chi.unflatten(-1, kernel.shape[1:])
 
 
 def linear_response(
@@ -238,10 +247,10 @@ def linear_response(
     samples = checks.count("samples", samples, low=2)
     settings = {"lags": lags, "transient": transient, "x": x, "amplitude": amplitude}
     if checks.one_of("method", method, (*METHODS, "auto")) == "auto":
-        method = _choose(f, u, samples, settings)
+        method = choose(f, u, samples, settings)
     accumulator = ResponseAccumulator(f, u, method=method, generator=generator, **settings)
     result = accumulator.update(samples, progress=progress).result()
-    _warn(result, accumulator.drift(), stacklevel=2)
+    warn(result, accumulator.drift(), stacklevel=2)
     return result
 
 
@@ -250,7 +259,7 @@ class ResponseAccumulator:
 
     ``state_dict()`` holds all that is known, the position of the noise included; an accumulator
     made with the same arguments that loads it goes on to the same bits.  Arguments are those of
-    `linear_response`.
+    `linear_response`; with frequencies `omega` (W,), `susceptibility` has chi block by block.
 
     Examples
     --------
@@ -271,6 +280,7 @@ class ResponseAccumulator:
         transient: int = 0,
         x: Tensor | None = None,
         amplitude: float | None = None,
+        omega: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         self.f, self.x = enter(f, u, x=x)
@@ -288,7 +298,8 @@ class ResponseAccumulator:
             self.stream = own_stream(u.device) if generator is None else generator
             self.u = u.reshape(-1, u.shape[-1]).clone()
             self.samples = 0
-            self.moments = _Moments()
+            self.moments, self.waves = _Moments(), _Moments()
+            self.omega = None if omega is None else frequencies(omega, u)
             self.blocks: list[tuple[float, Tensor]] = []
             self.means: list[Tensor] = []
             for _ in range(transient):
@@ -324,6 +335,16 @@ class ResponseAccumulator:
             dt=self.f.dt,
         )
 
+    def susceptibility(self) -> tuple[Tensor, Tensor]:
+        """Return chi (W, N, N) at the frequencies `omega` and its error, from its own blocks."""
+        if self.omega is None:
+            raise ValueError("omega: expected frequencies when the accumulator was made, got none")
+        if self.method == "mean_field":
+            found = self.result()
+            return found.susceptibility(self.omega), found.susceptibility_stderr(self.omega)
+        value, error = self.waves.result()
+        return torch.view_as_complex(value), (error.square().sum(-1) / 2).sqrt()
+
     def drift(self) -> float:
         """Return by how many of its spreads the mean state moved in time: some 6 is too far.
 
@@ -344,6 +365,7 @@ class ResponseAccumulator:
             "method": self.method,
             "samples": self.samples,
             "moments": self.moments.state(),
+            "waves": self.waves.state(),
             "blocks": list(self.blocks),
             "means": list(self.means),
             "stream": self.stream.get_state(),
@@ -359,7 +381,7 @@ class ResponseAccumulator:
             raise ValueError("state: expected that of an accumulator with the same lags")
         self.u, self.past, self.centre = (state[n].clone() for n in ("u", "past", "centre"))
         self.samples = state["samples"]
-        self.moments = _Moments(*state["moments"])
+        self.moments, self.waves = _Moments(*state["moments"]), _Moments(*state["waves"])
         self.blocks, self.means = list(state["blocks"]), list(state["means"])
         self.stream.set_state(state["stream"])
 
@@ -386,7 +408,7 @@ class ResponseAccumulator:
                     mean += state.sum(0)
                     u = state
             ends.append(u)
-            self._close(total / (steps * len(u)), steps * len(u))
+            self._close(total.div_(steps * len(u)), steps * len(u))
         self.u = torch.cat(ends)
         self.means.append(mean / (steps * lags * len(self.u)))
 
@@ -427,7 +449,7 @@ class ResponseAccumulator:
                 first = self.lags - lag
                 total[lag] = left @ kicks[first : first + steps, part].reshape(-1, n)
             block = total @ self.precision if self.precision.ndim == 2 else total * self.precision
-            self._close(block / left.shape[1], left.shape[1])
+            self._close(block.div_(left.shape[1]), left.shape[1])
 
     def _warm_up(self) -> None:
         """Fill the memory of the noise, and fix the mean to subtract: from outside the samples."""
@@ -446,12 +468,14 @@ class ResponseAccumulator:
     def _close(self, block: Tensor, weight: int) -> None:
         """Add the mean over one block."""
         block[0] = torch.eye(block.shape[-1], dtype=block.dtype, device=block.device)
-        if not bool(torch.isfinite(block).all()):
+        if not math.isfinite(block.sum().item()):  # a sum sees all that is not finite
             raise ValueError(
                 "u: expected bounded orbits and tangents, got numbers that are not finite after "
                 f"{self.samples} samples; fewer lags may do"
             )
         if self.method != "mean_field":
+            if self.omega is not None:
+                self.waves.add(torch.view_as_real(transform(block, self.omega)), float(weight))
             self.moments.add(block, float(weight))
             return
         self.blocks.append((float(weight), block[1]))
@@ -488,17 +512,20 @@ class _Moments:
         self.count, self.weight, self.mean, self.spread = count, weight, mean, spread
 
     def add(self, value: Tensor, weight: float) -> None:
+        """Add a block; `value` is used up."""
         self.count += 1
         self.weight += weight
         if self.mean is None or self.spread is None:
-            self.mean, self.spread = value, torch.zeros_like(value)
+            self.mean, self.spread = value.clone(), torch.zeros_like(value)
             return
+        # In place: fresh memory for a whole kernel would cost as much as a matrix product.
         delta = value - self.mean
-        self.mean = self.mean + delta * (weight / self.weight)
-        self.spread = self.spread.addcmul(delta, value - self.mean, value=weight)
+        self.mean.add_(delta, alpha=weight / self.weight)
+        self.spread.addcmul_(delta, value.sub_(self.mean), value=weight)
 
     def state(self) -> tuple[int, float, Tensor | None, Tensor | None]:
-        return self.count, self.weight, self.mean, self.spread
+        copies = (None if t is None else t.clone() for t in (self.mean, self.spread))
+        return self.count, self.weight, *copies
 
     def result(self) -> tuple[Tensor, Tensor]:
         if self.mean is None or self.spread is None:
@@ -544,7 +571,7 @@ def _moved(early: Tensor, late: Tensor, floor: Tensor) -> float:
     return float(change.square().mean().sqrt())
 
 
-def _choose(f: object, u: Tensor, samples: int, settings: dict[str, Any]) -> str:
+def choose(f: object, u: Tensor, samples: int, settings: dict[str, Any]) -> str:
     """Return the method whose error a pilot foresees to be the smallest at equal samples."""
     f, _ = enter(f, u, x=settings["x"])
     kinds = ["tangent"]
@@ -574,7 +601,7 @@ def _choose(f: object, u: Tensor, samples: int, settings: dict[str, Any]) -> str
     return min(errors, key=errors.__getitem__)
 
 
-def _warn(result: LinearResponse, drift: float, stacklevel: int) -> None:
+def warn(result: LinearResponse, drift: float, stacklevel: int) -> None:
     error, signal = result.error[1:].square().sum(), result.signal[1:].square().sum()
     if bool(error > signal):
         needed = float(result.samples * error / signal)
