@@ -1,5 +1,7 @@
 """Questions about a dynamics, one exported question per file."""
 
+from sntorch.analysis.connectivity import Graph as Graph
+from sntorch.analysis.connectivity import effective_connectivity as effective_connectivity
 from sntorch.analysis.covariant import CovariantVectors as CovariantVectors
 from sntorch.analysis.covariant import covariant_lyapunov_vectors as covariant_lyapunov_vectors
 from sntorch.analysis.dimension import ParticipationRatio as ParticipationRatio
@@ -22,3 +24,5 @@ from sntorch.analysis.susceptibility import Resonance as Resonance
 from sntorch.analysis.susceptibility import Susceptibility as Susceptibility
 from sntorch.analysis.susceptibility import susceptibility as susceptibility
 from sntorch.analysis.tangents import AccuracyWarning as AccuracyWarning
+from sntorch.analysis.transmission import Transmission as Transmission
+from sntorch.analysis.transmission import transmit as transmit

@@ -13,7 +13,7 @@ under common noise; half their difference is fitted by a sinusoid.  A response i
 epsilon leaves chi alone,
 
 .. math:: \|\chi_\epsilon - \chi_{\epsilon/2}\| \le \max(0.05\, \|\chi_\epsilon\|,\;
-          2 \text{ standard errors of the difference}),
+          1.3 \text{ standard errors of the difference}),
 
 and epsilon is halved until it is.  Small chaotic networks without noise are fragile: doubling
 epsilon may change an apparent susceptibility several times over, by locking.
@@ -350,7 +350,7 @@ def _halved(
         difference, noise = _mean(units - halved)
         change = difference.abs().square().mean().sqrt()
         size = chi.abs().square().mean().sqrt()
-        allowed = torch.maximum(0.05 * size, 2 * (2 * noise.square().mean()).sqrt())
+        allowed = torch.maximum(0.05 * size, 1.3 * (2 * noise.square().mean()).sqrt())
         linear = change <= allowed
         if bool(linear):
             break
