@@ -20,8 +20,12 @@ from sntorch.analysis.response import ResponseWarning as ResponseWarning
 from sntorch.analysis.response import linear_response as linear_response
 from sntorch.analysis.spectrum import JacobianSpectrum as JacobianSpectrum
 from sntorch.analysis.spectrum import jacobian_spectrum as jacobian_spectrum
+from sntorch.analysis.susceptibility import FluctuationDissipation as FluctuationDissipation
 from sntorch.analysis.susceptibility import Resonance as Resonance
 from sntorch.analysis.susceptibility import Susceptibility as Susceptibility
+from sntorch.analysis.susceptibility import (
+    fluctuation_dissipation as fluctuation_dissipation,
+)
 from sntorch.analysis.susceptibility import susceptibility as susceptibility
 from sntorch.analysis.tangents import AccuracyWarning as AccuracyWarning
 from sntorch.analysis.transmission import Transmission as Transmission

@@ -16,9 +16,10 @@ large (saturation).  Nor is it the correlation graph: correlations at one step,
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import torch
 from scipy import stats
 from torch import Tensor
@@ -29,6 +30,9 @@ from sntorch.analysis.susceptibility import Susceptibility
 from sntorch.cells import SNTCell
 from sntorch.couplings.layers import Coupling
 from sntorch.results import Result
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 __all__ = ["Graph", "effective_connectivity"]
 
@@ -100,10 +104,8 @@ class Graph(Result):
         Off the diagonal; `other` is the synaptic graph by default.
         """
         reference = _flat(self._reference(other).abs()).cpu().numpy()
-        found = [
-            float(stats.spearmanr(row, reference).statistic)
-            for row in _flat(self.weights).cpu().numpy()
-        ]
+        rows = _flat(self.weights).cpu().numpy()
+        found = [float(stats.spearmanr(row, reference)[0]) for row in rows]  # pyright: ignore
         return torch.tensor(found, dtype=self.weights.dtype, device=self.weights.device)
 
     def to_networkx(self, index: int = 0, links: int | None = None) -> nx.DiGraph:
@@ -116,7 +118,7 @@ class Graph(Result):
         pairs = [(i, j) for i in range(size) for j in range(size) if i != j]
         pairs.sort(key=lambda pair: -weights[pair[0]][pair[1]])
         count = len(pairs) if links is None else checks.count("links", links, high=len(pairs))
-        graph = nx.DiGraph(omega=float(self.omega[index]))
+        graph: nx.DiGraph = _networkx().DiGraph(omega=float(self.omega[index]))
         graph.add_nodes_from(range(size))
         synapses = None if self.coupling is None else self.coupling.tolist()
         for i, j in pairs[:count]:
@@ -129,7 +131,7 @@ class Graph(Result):
         self, path: str | os.PathLike[str], index: int = 0, links: int | None = None
     ) -> None:
         """Write `to_networkx` to a GraphML file, which Gephi, Cytoscape and igraph read."""
-        nx.write_graphml(self.to_networkx(index, links), os.fspath(path))
+        _networkx().write_graphml(self.to_networkx(index, links), os.fspath(path))
 
     def scalars(self) -> dict[str, float]:
         """Return reciprocity and, with synapses, overlap and rank correlation; frequency means."""
@@ -142,7 +144,9 @@ class Graph(Result):
     def _reference(self, other: Tensor | None) -> Tensor:
         other = self.coupling if other is None else other
         if other is None:
-            raise ValueError("other: expected a graph (N, N) to compare with, since J was not given")
+            raise ValueError(
+                "other: expected a graph (N, N) to compare with, since J was not given"
+            )
         if other.shape != self.weights.shape[1:]:
             expected = tuple(self.weights.shape[1:])
             raise ValueError(f"other: expected {expected}, got {tuple(other.shape)}")
@@ -209,6 +213,11 @@ def effective_connectivity(
         amplification=amplification,
         saturation=saturation,
     )
+
+
+def _networkx() -> Any:
+    # It takes half a second to import, and few programs export a graph.
+    return importlib.import_module("networkx")
 
 
 def _weights(response: object, omega: object) -> tuple[Tensor, Tensor, Tensor]:

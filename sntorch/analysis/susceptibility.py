@@ -21,6 +21,13 @@ epsilon may change an apparent susceptibility several times over, by locking.
 A resonance is a peak of :math:`|\chi_{ij}|^2`.  The poles of the unstable part of the response are
 seen in the power spectra of spontaneous activity too, those of the stable part are not (Cessac and
 Sepulchre 2004): the power spectrum is measured beside, S_i = sigma^2 for white noise.
+
+Fluctuation and dissipation.  In linear networks, and in large chaotic ones nearly, spontaneous
+fluctuations decay as a response does (quasi-Gaussian relation):
+
+.. math:: C(\tau) = K(\tau)\, C(0), \qquad C(\tau) = E[\delta u(t+\tau)\, \delta u(t)^\top].
+
+C(0) may be nearly singular: the two sides are compared as they stand, and nothing is inverted.
 """
 
 from __future__ import annotations
@@ -38,6 +45,7 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.analysis.response import (
     METHODS,
+    LinearResponse,
     ResponseAccumulator,
     ResponseWarning,
     choose,
@@ -47,11 +55,19 @@ from sntorch.analysis.response import (
 )
 from sntorch.analysis.tangents import own_stream
 from sntorch.dynamics import Dynamics, add_noise, enter, noise_of, observing, step
-from sntorch.results import Result
+from sntorch.results import Result, block_lengths, block_mean
 
-__all__ = ["Resonance", "Susceptibility", "paired_replicas", "susceptibility"]
+__all__ = [
+    "FluctuationDissipation",
+    "Resonance",
+    "Susceptibility",
+    "fluctuation_dissipation",
+    "paired_replicas",
+    "susceptibility",
+]
 
 _HALVINGS = 8
+_TOLERANCE = 0.05  # relative change of chi that counts as linear
 _UNITS = 8  # independent estimates at least, of which the spread is the error
 _SEGMENTS = 64  # stretches of orbit at least that a power spectrum averages over
 
@@ -98,7 +114,7 @@ class Susceptibility(Result):
 
     @property
     def phase(self) -> Tensor:
-        """arg chi (W, N, S) in radians, along omega without jumps; negative is late."""
+        """Phase arg chi (W, N, S) in radians, along omega without jumps; negative is late."""
         angle = self.chi.angle()
         turns = ((angle[1:] - angle[:-1]) / (2 * math.pi)).round().cumsum(0)
         return torch.cat([angle[:1], angle[1:] - 2 * math.pi * turns])
@@ -241,6 +257,88 @@ def susceptibility(
     )
 
 
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class FluctuationDissipation(Result):
+    """How far the response is from what spontaneous fluctuations tell, lag by lag."""
+
+    correlation: Tensor
+    """(lags + 1, N, N), C(tau)."""
+    difference: Tensor
+    """(lags + 1, N, N), C(tau) - K(tau) C(0); zero at lag 0."""
+    stderr: Tensor
+    """(lags + 1, N, N), of the difference, with the errors of orbit and kernel."""
+
+    @property
+    def violation(self) -> Tensor:
+        """Norm of the difference over that of C(tau) (lags + 1,), its errors taken out."""
+        square = (self.difference.square() - self.stderr.square()).sum((-2, -1)).clamp(min=0)
+        return (square / self.correlation.square().sum((-2, -1))).sqrt()
+
+    @property
+    def floor(self) -> Tensor:
+        """Norm of the errors over that of C(tau) (lags + 1,): no smaller violation is seen."""
+        noise = self.stderr.square().sum((-2, -1))
+        return (noise / self.correlation.square().sum((-2, -1))).sqrt()
+
+    def scalars(self) -> dict[str, float]:
+        """Return the violation at lag 1, the largest one, and the floor at lag 1."""
+        return {
+            "violation": float(self.violation[1]),
+            "violation_max": float(self.violation.max()),
+            "floor": float(self.floor[1]),
+        }
+
+
+def fluctuation_dissipation(response: LinearResponse, orbit: Tensor) -> FluctuationDissipation:
+    """Return how far K(tau) is from C(tau) C(0)^-1, without inverting anything.
+
+    Parameters
+    ----------
+    response
+        The kernel, from `linear_response`.
+    orbit
+        Stationary states (T, ..., N) of the same dynamics without a signal, from `rollout`.
+
+    Raises
+    ------
+    ValueError
+        If the orbit is shorter than 40 times the lags, not finite, or of another N.
+
+    References
+    ----------
+    R. Kubo, Rep. Prog. Phys. 29 (1966) 255.  B. Cessac, J.-A. Sepulchre, Physica D 225 (2007) 13.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> ou = snt.as_dynamics(lambda u: 0.5 * u, noise=1.0)
+    >>> found = snt.analysis.linear_response(ou, torch.zeros(2), lags=3, samples=40)
+    >>> test = fluctuation_dissipation(found, snt.rollout(ou, torch.zeros(50, 2), 500))
+    >>> bool(test.violation[1] < 0.05)
+    True
+    """
+    kernel, lags = response.kernel, len(response.kernel) - 1
+    checks.finite("orbit", checks.floating("orbit", orbit, ndim=2))
+    checks.same_kind("orbit", orbit, kernel, "the response")
+    if orbit.shape[-1] != kernel.shape[-1] or len(orbit) < 40 * lags:
+        raise ValueError(
+            f"orbit: expected (T, ..., {kernel.shape[-1]}), T >= {40 * lags}, "
+            f"got {tuple(orbit.shape)}"
+        )
+    states = orbit.reshape(len(orbit), -1, orbit.shape[-1])
+    states = states - states.mean((0, 1))
+    lengths = block_lengths(len(orbit) - lags)
+    correlations = torch.stack(
+        [_correlations(states, start, length, lags) for start, length in _spans(lengths)]
+    )
+    differences = correlations - kernel @ correlations[:, :1]
+    correlation, _ = block_mean(correlations, lengths)
+    difference, error = block_mean(differences, lengths)
+    through_kernel = response.stderr.square() @ correlation[0].square()
+    stderr = (error.square() + through_kernel).sqrt()
+    return FluctuationDissipation(correlation=correlation, difference=difference, stderr=stderr)
+
+
 def paired_replicas(
     f: Dynamics,
     u: Tensor,
@@ -343,26 +441,24 @@ def _halved(
         stream.set_state(start)
         return _driven(f, u, w, sources, settle, lengths, x, size, stream)
 
-    units = measured(amplitude)
-    for _ in range(_HALVINGS):
+    units, tried = measured(amplitude), 0
+    while True:
         halved = measured(amplitude / 2)
         chi, stderr = _mean(units)
         difference, noise = _mean(units - halved)
         change = difference.abs().square().mean().sqrt()
         size = chi.abs().square().mean().sqrt()
-        allowed = torch.maximum(0.05 * size, 1.3 * (2 * noise.square().mean()).sqrt())
-        linear = change <= allowed
-        if bool(linear):
+        allowed = torch.maximum(_TOLERANCE * size, 1.3 * (2 * noise.square().mean()).sqrt())
+        tried += 1
+        if bool(change <= allowed) or tried == _HALVINGS:
             break
         amplitude, units = amplitude / 2, halved
-    else:
-        chi, stderr = _mean(units)
     return {
         "chi": chi.mT,
         "stderr": stderr.mT,
         "amplitude": torch.full_like(w, amplitude),
         "change": change / size,
-        "linear": linear,
+        "linear": change <= allowed,
     }
 
 
@@ -425,3 +521,18 @@ def _power(
             found.append(parts[0].square() + parts[1].square())
     power = torch.cat(found, dim=1)
     return power.mean(1), power.std(1) / power.shape[1] ** 0.5
+
+
+def _spans(lengths: list[int]) -> Iterator[tuple[int, int]]:
+    start = 0
+    for length in lengths:
+        yield start, length
+        start += length
+
+
+def _correlations(states: Tensor, start: int, length: int, lags: int) -> Tensor:
+    """Return C(tau) (lags + 1, N, N) over `length` steps from `start`, all rows together."""
+    size = states.shape[-1]
+    now = states[start : start + length].reshape(-1, size)
+    later = (states[start + lag : start + lag + length] for lag in range(lags + 1))
+    return torch.stack([part.reshape(-1, size).T @ now / len(now) for part in later])

@@ -1,8 +1,8 @@
-r"""Signal transmission: a modulated wave goes in at one neuron; what of it arrives at the others?
+r"""Signal transmission: what of a modulated wave, sent to one neuron, arrives at the others.
 
 .. math:: \xi_j(t) = \epsilon \cos(\omega_m t) \sin(\omega t)
           = \tfrac{\epsilon}{2} [\sin(\omega + \omega_m) t + \sin(\omega - \omega_m) t],
-.. math:: \delta \langle u_i(t+1) \rangle = \epsilon \sum_\tau K_{ij}(\tau)\, \xi_j(t-\tau)/\epsilon
+.. math:: \delta \langle u_i(t+1) \rangle = \sum_\tau K_{ij}(\tau)\, \xi_j(t-\tau)
           \approx \epsilon\, |\chi_{ij}(\omega)| \cos(\omega_m (t - d_{ij}))
           \sin(\omega t + \arg \chi_{ij}(\omega)), \qquad d = -\partial_\omega \arg \chi.
 
@@ -169,7 +169,7 @@ def transmit(
     ...     half, torch.zeros(8, 1), source=0, carrier=1.0, modulation=0.05
     ... )
     >>> sent.gain  # about 1 / |1 - exp(-i) / 2|
-    tensor([1.1888])
+    tensor([1.1880])
     """
     f, x = enter(f, u, x=x)
     if x is not None and x.ndim > 1:
