@@ -467,7 +467,8 @@ class ResponseAccumulator:
     def _close(self, block: Tensor, weight: int) -> None:
         """Add the mean over one block."""
         block[0] = torch.eye(block.shape[-1], dtype=block.dtype, device=block.device)
-        if not math.isfinite(block.sum().item()):  # a sum sees all that is not finite
+        # What is not finite stays so at all later lags, and a sum shows it.
+        if not math.isfinite(block[-1].sum().item()):
             raise ValueError(
                 "u: expected bounded orbits and tangents, got numbers that are not finite after "
                 f"{self.samples} samples; fewer lags may do"
@@ -519,10 +520,11 @@ class _Moments:
         if self.mean is None or self.spread is None:
             self.mean, self.spread = value.clone(), torch.zeros_like(value)
             return
-        # In place: fresh memory for a whole kernel would cost as much as a matrix product.
-        delta = value - self.mean
-        self.mean.add_(delta, alpha=weight / self.weight)
-        self.spread.addcmul_(delta, value.sub_(self.mean), value=weight)
+        # Lag by lag and in place: a whole kernel does not fit into a cache.
+        for mean, spread, new in zip(self.mean, self.spread, value, strict=True):
+            delta = new - mean
+            mean.add_(delta, alpha=weight / self.weight)
+            spread.addcmul_(delta, new.sub_(mean), value=weight)
 
     def state(self) -> tuple[int, float, Tensor | None, Tensor | None]:
         if self.mean is None or self.spread is None:

@@ -198,7 +198,7 @@ def transmit(
         drives = paired_replicas(
             f, u, sent, torch.tensor([source], device=u.device), amplitude, x, stream
         )
-        bands = torch.tensor([carrier + modulation, carrier - modulation]).to(u)
+        bands = u.new_tensor([carrier + modulation, carrier - modulation])
         received, stderr, units = _listen(drives, bands, u, steps, settle)
         predicted, error, gain = _predict(response, sent, source, carrier, u)
     if not bool(torch.isfinite(received).all()):

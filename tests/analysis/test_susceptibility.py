@@ -45,7 +45,8 @@ def deviation(a, b, sources=slice(None)):
 def test_linear_network(method):
     """Both ways give the resolvent to rounding, the frequencies 0 and pi included."""
     f = NoisyRotation(0.7, 0.9, sigma=1.0)
-    found = susceptibility(f, states(8, 2), OMEGA, lags=120, samples=800, method=method)
+    samples = 800 if method == "sinusoid" else 16
+    found = susceptibility(f, states(8, 2), OMEGA, lags=70, samples=samples, method=method)
     assert_close(found.chi, resolvent(f.M, OMEGA), rtol=0, atol=1e-8)
     assert float(found.stderr.max()) < 1e-8
     assert bool(found.linear.all())
@@ -69,10 +70,10 @@ def test_error_is_measured_where_the_spectrum_has_a_peak():
     for seed in range(24):
         found = susceptibility(
             f,
-            settled(f, 16, steps=100, seed=seed),
+            settled(f, 8, steps=100, seed=seed),
             omega,
             lags=60,
-            samples=6400,
+            samples=12_800,
             method="noise",
             generator=random_generator(seed),
         )
@@ -81,7 +82,7 @@ def test_error_is_measured_where_the_spectrum_has_a_peak():
     chi = torch.stack(chis)
     spread = ((chi.real.var(0) + chi.imag.var(0)) / 2).mean((1, 2))
     ratio = (spread / torch.stack(claimed).mean(0)).sqrt()
-    assert 0.75 < float(ratio.min())
+    assert float(ratio.min()) > 0.75
     assert float(ratio.max()) < 1.35
     assert float(spread[0] / spread[1]) > 10
 
@@ -122,21 +123,22 @@ def test_amplitude_is_halved_until_it_is_linear():
 
 def test_never_linear():
     """A step has no derivative at any amplitude: chi is left as it is, and said to be so."""
-    f = snt.as_dynamics(lambda u: 0.0 * u + (u > 0).to(u) - (u < 0).to(u))
-    u = torch.zeros(8, 1, dtype=torch.float64)
+    f = snt.as_dynamics(lambda u: torch.stack([0 * u[..., 0], u[..., 0].sign()], dim=-1))
+    u = torch.zeros(8, 2, dtype=torch.float64)
+    settings: dict[str, Any] = {"lags": 10, "samples": 800, "amplitude": 1.0, "sources": [0]}
     with pytest.warns(ResponseWarning, match="not linear at any amplitude tried at 1 of 1"):
-        found = susceptibility(f, u, 1.0, lags=10, samples=800, method="sinusoid", amplitude=1.0)
+        found = susceptibility(f, u, 1.0, method="sinusoid", **settings)
     assert not bool(found.linear)
-    assert float(found.change) > 0.3
-    assert float(found.amplitude) < 1e-2
+    assert float(found.change) > 0.5
+    assert float(found.amplitude) == 2.0**-7
 
 
 def test_resonance():
     """A rotation by 0.9 that shrinks by r has a peak at 0.9 of half width about 1 - r."""
     r = 0.95
     f = NoisyRotation(r, 0.9, sigma=1.0)
-    omega = torch.linspace(0, math.pi, 600, dtype=torch.float64)
-    found = susceptibility(f, settled(f, 32), omega, lags=300, samples=64, method="tangent")
+    omega = torch.linspace(0, math.pi, 500, dtype=torch.float64)
+    found = susceptibility(f, settled(f, 32), omega, lags=200, samples=64, method="tangent")
     (peak,) = found.resonances(0, 0)
     assert peak.omega == pytest.approx(0.9, abs=0.01)
     assert peak.width == pytest.approx(2 * (1 - r), rel=0.06)

@@ -27,8 +27,8 @@ def test_linear_network():
         f, u, source=1, carrier=1.3, modulation=0.05, steps=600, amplitude=0.7, response=response
     )
     assert_close(sent.received, sent.predicted, rtol=0, atol=1e-10)
-    assert_close(sent.signal[3], torch.tensor(math.cos(0.15) * math.sin(3.9)).double())
-    upper, lower = response.susceptibility(torch.tensor([1.35, 1.25]))[..., 1]
+    assert_close(sent.signal[3], torch.tensor(math.cos(0.15) * math.sin(3.9), dtype=torch.float64))
+    upper, lower = response.susceptibility(torch.tensor([1.35, 1.25], dtype=torch.float64))[..., 1]
     assert_close(sent.sidebands, torch.stack([upper, lower]), rtol=0, atol=1e-8)
     assert_close(sent.gain, (upper.abs() + lower.abs()) / 2, rtol=0, atol=1e-8)
     assert_close(sent.predicted_gain, response.susceptibility(1.3)[:, 1].abs())
