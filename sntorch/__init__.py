@@ -33,6 +33,7 @@ from sntorch.torchcells import TorchDynamics as TorchDynamics
 from sntorch.transfer import Transfer as Transfer
 
 if TYPE_CHECKING:
+    from sntorch import studies as studies
     from sntorch import training as training
     from sntorch.plot import plot as plot
 
@@ -56,6 +57,6 @@ def config_dir() -> str:
 
 def __getattr__(name: str) -> Any:
     # Lightning and matplotlib take seconds to import: they load when they are first asked for.
-    if name in ("plot", "training"):
+    if name in ("plot", "studies", "training"):
         return importlib.import_module(f"sntorch.{name}")
     raise AttributeError(f"module 'sntorch' has no attribute {name!r}")

@@ -27,6 +27,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from sntorch import checks
 from sntorch.couplings import layers
@@ -180,15 +181,21 @@ class SNTCell(Dynamics):
         """Return F and DF V = leak V + J (f' * V), one matrix product for all columns and rows."""
         self.check_frame("V", u, V)
         rate, slope = self.transfer.with_derivative(self.gain * u)
-        pushed = layers.push(self.coupling, (self.gain * slope).unsqueeze(-1) * V)
-        return self._next(u, rate, x), _column(self.leak) * V + pushed
+        scaled = (self.gain * slope).unsqueeze(-1) * V
+        leak = self.leak
+        number = _number(leak) if V.ndim == 2 and isinstance(self.coupling, Tensor) else None
+        if number is None:
+            pushed = torch.addcmul(layers.push(self.coupling, scaled), _column(leak), V)
+        else:
+            pushed = torch.addmm(V, self.coupling, scaled, beta=number)  # all in one pass
+        return self._next(u, rate, x), pushed
 
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F and DF^T W = leak W + f' * (J^T W)."""
         self.check_frame("W", u, W)
         rate, slope = self.transfer.with_derivative(self.gain * u)
         pulled = (self.gain * slope).unsqueeze(-1) * layers.pull(self.coupling, W)
-        return self._next(u, rate, x), _column(self.leak) * W + pulled
+        return self._next(u, rate, x), torch.addcmul(pulled, _column(self.leak), W)
 
     def rate(self, u: Tensor) -> Tensor:
         """Return f(u) = phi(gain * u) (..., N), the activity that other neurons receive."""
@@ -205,7 +212,7 @@ class SNTCell(Dynamics):
         return ", ".join(parts)
 
     def _next(self, u: Tensor, rate: Tensor, x: Tensor | None) -> Tensor:
-        value = layers.rows(self.coupling, rate) + self.leak * u - self.threshold
+        value = torch.addcmul(layers.rows(self.coupling, rate), self.leak, u) - self.threshold
         return value if x is None else value + self._drive(x)
 
     def _drive(self, x: Tensor) -> Tensor:
@@ -383,6 +390,18 @@ def _inside(name: str, value: Tensor) -> Tensor:
 def _below_one(value: Tensor) -> Tensor:
     # In float32 a sigmoid rounds to 1 beyond 17.
     return value.clamp(max=1 - torch.finfo(value.dtype).eps)
+
+
+def _number(quantity: Tensor) -> float | None:
+    """Return the value of `quantity` if nothing else about it matters and reading it is free."""
+    if quantity.ndim or not quantity.is_cpu or torch.is_grad_enabled():
+        return None
+    if forward_ad.unpack_dual(quantity).tangent is not None:
+        return None
+    try:
+        return quantity.item()
+    except RuntimeError:  # inside vmap it is many values
+        return None
 
 
 def _column(quantity: Tensor) -> Tensor:

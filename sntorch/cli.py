@@ -1,9 +1,12 @@
-"""The command ``sntorch``: compose a configuration, train, watch, report.
+"""The command ``sntorch``: compose a configuration, train or study, watch, report.
 
 ``sntorch`` runs the main job, ``sntorch experiment=NAME`` another one, ``sntorch -m
 cell.gain=0.8,1.0,1.2`` a sweep, ``sntorch resume=FOLDER`` continues an interrupted run with the
 configuration of its folder, changed by further overrides of single values.  A run writes its
 resolved configuration, ``config.yaml``, beside what `sntorch.training.experiment` writes.
+
+``sntorch experiment=studies/NAME`` runs a study of `sntorch.studies` and no training: the parts of
+the configuration that say what to train are not read.
 
 Hydra composes and instantiates; no code outside this file knows it.
 """
@@ -20,10 +23,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sntorch import checks, config_dir
+from sntorch.studies.study import write
 from sntorch.training import ExactResume, RunRecorder
 from sntorch.training.experiment import conduct, prepare, steps_at, table
 
-__all__ = ["main", "train"]
+__all__ = ["main", "study", "train"]
 
 
 def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
@@ -49,10 +53,41 @@ def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
     return (history.scalars() | dict(tested))[cfg.metric]
 
 
+def study(cfg: DictConfig, folder: pathlib.Path) -> None:
+    """Run ``cfg.study``, show its progress, and write its record, table and picture into `folder`.
+
+    Ctrl-C ends it early: what is known by then is written all the same.
+
+    Raises
+    ------
+    ValueError
+        If the study refuses a value of its configuration.
+    """
+    checks.count("num_threads", cfg.num_threads)
+    if cfg.resume is not None:
+        raise ValueError(f"resume: expected None, since a study starts anew; got {cfg.resume}")
+    prepare(checks.count("seed", cfg.seed, low=0), cfg.num_threads)
+    resolved: Any = OmegaConf.to_container(cfg.study, resolve=True)
+    OmegaConf.save({"seed": cfg.seed, "study": resolved}, folder / "config.yaml")
+    record, interrupted = None, False
+    try:
+        for record in instantiate(cfg.study):
+            print(record.progress, flush=True)
+    except KeyboardInterrupt:
+        interrupted = True
+    if record is not None:
+        write(record, folder)
+        print(f"\n{record.table()}\n\nfolder: {folder}\n")
+    if interrupted:
+        raise SystemExit("Interrupted: the study is not complete.")
+
+
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")
-def _job(cfg: DictConfig) -> float:
+def _job(cfg: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     folder = pathlib.Path(hydra_config.runtime.output_dir)
+    if cfg.study is not None:
+        return study(cfg, folder)
     if cfg.resume is not None:
         cfg = _resumed(cfg, folder, list(hydra_config.overrides.task))
     choices = hydra_config.runtime.choices

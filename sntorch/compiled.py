@@ -9,7 +9,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from sntorch.differentiable import brief, plain, push
+from sntorch.differentiable import brief, plain, push, recording
 from sntorch.dynamics import Dynamics, as_dynamics
 
 __all__ = ["CompiledTangents", "compile_tangents"]
@@ -41,7 +41,7 @@ class CompiledTangents(Dynamics):
         u, V, x = plain(self.check_frame("V", u, V)), plain(V), plain(x)
         if self._compiled is None:
             self._compiled = _compile_push()
-        with torch.inference_mode(False):
+        with recording():
             try:
                 return self._compiled(self.base.map, u, V, x)
             except RuntimeError as error:

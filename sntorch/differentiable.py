@@ -6,6 +6,7 @@ F(u, x) takes states u (..., N), whose axes before the last are independent rows
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, final
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from sntorch import checks
 
-__all__ = ["Differentiable", "brief", "plain", "push"]
+__all__ = ["Differentiable", "brief", "plain", "push", "recording"]
 
 MaybeTensor = TypeVar("MaybeTensor", Tensor, Tensor | None)
 
@@ -35,7 +36,7 @@ class Differentiable(nn.Module, abc.ABC):
     def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F(u, x) (..., N) and DF V (..., N, k) for V (..., N, k), by forward mode."""
         u, V, x = plain(self.check_frame("V", u, V)), plain(V), plain(x)
-        with torch.inference_mode(False):
+        with recording():
             try:
                 return push(self._value, u, V, x)
             except RuntimeError as error:
@@ -49,7 +50,7 @@ class Differentiable(nn.Module, abc.ABC):
         """Return F(u, x) (..., N) and DF^T W (..., N, k) for W (..., N, k), by reverse mode."""
         u, W, x = plain(self.check_frame("W", u, W)), plain(W), plain(x)
         # Inside inference mode nothing is recorded for a reverse pass.
-        with torch.inference_mode(False):
+        with recording():
             pullback: Any = torch.func.vjp(lambda s: self._value(s, x), u)
             value, pull = pullback
             return value, torch.vmap(lambda w: pull(w)[0], in_dims=-1, out_dims=-1)(W)
@@ -91,6 +92,17 @@ class Differentiable(nn.Module, abc.ABC):
     def _numbers(self) -> Iterator[Tensor]:
         yield from (p for p in self.parameters() if p.is_floating_point())
         yield from (b for b in self.buffers() if b.is_floating_point())
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[None]:
+    """Leave inference mode, in which derivatives would be zero, and nothing else.
+
+    Torch switches gradients on when it leaves inference mode, also inside ``no_grad``.
+    """
+    wanted = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.set_grad_enabled(wanted):
+        yield
 
 
 def push(

@@ -123,6 +123,8 @@ def _mapped(value: Any, fn: Callable[[Tensor], Tensor]) -> Any:
         return fn(value)
     if isinstance(value, Result):
         return value.map(fn)
+    if isinstance(value, tuple):
+        return tuple(_mapped(entry, fn) for entry in value)
     if isinstance(value, dict):
         return {key: _mapped(entry, fn) for key, entry in value.items()}
     return value

@@ -436,3 +436,31 @@ def test_trained_quantities_are_written_like_others(name, free):
     twin = snt_cell(torch.float64, leak=0.9, noise=0.9, trainable=(name,))
     twin.load_state_dict(cell.state_dict())
     assert torch.equal(getattr(twin, name), getattr(cell, name))
+
+
+# The tangent, whatever happens to the leak
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad])
+def test_the_tangent_may_be_transformed_in_the_leak(mode):
+    cell, u, V = snt_cell(torch.float64, leak=0.3), randn(4), randn(4, 2)
+
+    class Tangent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = cell
+
+        def forward(self):
+            return self.cell.jvp(u, V)[1]
+
+    def tangent(leak):
+        return torch.func.functional_call(Tangent(), {"cell.leak": leak}, ())
+
+    leak = torch.tensor(0.3, dtype=torch.float64)
+    with mode():
+        at_zero = tangent(torch.zeros_like(leak))
+        assert_close(tangent(leak), at_zero + 0.3 * V)
+        assert_close(torch.func.jvp(tangent, (leak,), (torch.ones_like(leak),))[1], V)
+        assert_close(torch.func.grad(lambda q: tangent(q).sum())(leak), V.sum())
+        many = torch.vmap(tangent)(torch.stack([leak, 2 * leak]))
+        assert_close(many, torch.stack([at_zero + 0.3 * V, at_zero + 0.6 * V]))

@@ -179,3 +179,59 @@ def test_a_users_own_model_from_a_users_own_folder(tmp_path):
     assert done.returncode == 0, done.stderr
     weights = final_weights(only_run(tmp_path / "runs"))
     assert weights["recurrent.weight_hh_l0"].shape == (60, 20)
+
+
+# Studies
+
+STUDY = ["experiment=studies/route_to_chaos", "study.steps=250", "study.transient=50"]
+
+
+@pytest.mark.slow
+def test_a_study_writes_record_table_and_picture(tmp_path):
+    done = sntorch(tmp_path, *STUDY, "study.gains=[0.5,1.4]", "seed=3")
+    assert done.returncode == 0, done.stderr
+    assert "[2/2] gain 1.4: " in done.stdout
+    run = only_run(tmp_path)
+    assert str(run) in done.stdout
+    assert (run / "report.png").stat().st_size > 10_000
+    assert (run / "table.txt").read_text() in done.stdout
+    record = torch.load(run / "record.pt", weights_only=True)
+    assert record["gains"].tolist() == [0.5, 1.4]
+    assert record["regimes"]["0.5"]["labels"] == ("fixed_point",)
+    assert "seed: 3" in (run / "config.yaml").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("study.gains=[1.0,1.0]", "gains: expected at least one and none twice"),
+        ("study.steps=10", "steps: expected"),
+        ("study.stepz=10", "stepz"),
+        ("study.k=1", "k: expected"),
+        ("seed=-1", "seed: expected"),
+    ],
+)
+def test_wrong_values_of_a_study_are_named(override, message, tmp_path):
+    done = sntorch(tmp_path, *STUDY, override)
+    assert done.returncode != 0
+    assert message in done.stderr + done.stdout
+    assert not list(tmp_path.rglob("record.pt"))
+
+
+@pytest.mark.slow
+def test_an_interrupted_study_keeps_what_is_known(tmp_path):
+    process = subprocess.Popen(
+        command(tmp_path, *STUDY, "study.gains=[0.5,0.6,0.7]", "study.steps=4000"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("[1/3]")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "the study is not complete" in errors
+    record = torch.load(only_run(tmp_path) / "record.pt", weights_only=True)
+    assert 1 <= len(record["gains"]) < 3

@@ -72,6 +72,22 @@ def test_model_task_and_monitors_are_built_and_fit_each_other(overrides):
         assert instantiate(monitor).records
 
 
+@pytest.mark.parametrize("name", choices("experiment/studies"))
+def test_a_study_starts_with_the_arguments_of_its_configuration(name):
+    cfg = composed([f"experiment=studies/{name}"])
+    assert cfg.study._target_ == f"sntorch.studies.{name}.run"
+    target = getattr(sntorch.studies, name).run
+    signature = inspect.signature(target)
+    signature.bind(**{str(key): value for key, value in cfg.study.items() if key != "_target_"})
+    assert iter(instantiate(cfg.study))
+
+
+def test_every_study_has_a_configuration():
+    folder = pathlib.Path(sntorch.studies.__file__).parent
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "study"}
+    assert files == set(choices("experiment/studies"))
+
+
 def test_all_main_monitors_are_on_by_default():
     assert set(composed([]).callbacks) == {"lyapunov", "spectrum", "flux"}
 

@@ -870,3 +870,13 @@ def test_a_step_from_a_state_that_is_not_finite_is_refused(bad):
     cell = snt_cell(torch.float64)
     with pytest.raises(ValueError, match="hx: expected finite numbers"):
         cell(None, torch.full((2, 4), bad, dtype=torch.float64))
+
+
+@every_network
+@pytest.mark.parametrize("verb", ["jvp", "vjp"])
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_derivatives_record_no_graph_when_told(factory, verb, mode, dtype, device):
+    p = problem(factory, dtype, device)
+    with mode():
+        results = getattr(p.f, verb)(p.u, p.V, p.x)
+    assert not any(result.requires_grad for result in results)

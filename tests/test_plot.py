@@ -20,9 +20,9 @@ from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.quiver import Quiver
 
 import sntorch as snt
-from sntorch.analysis import JacobianSpectrum, LyapunovSpectrum
+from sntorch.analysis import JacobianSpectrum, LyapunovSpectrum, PowerSpectrum
 from sntorch.landscape import AreaRates, EntropyProduction, FluxField
-from sntorch.plot import figure, plot, report, style
+from sntorch.plot import along, figure, panels, plot, report, style
 from sntorch.results import TrainingHistory
 
 # The unit that must stand on an axis, or on the colour bar, of every kind of picture.
@@ -33,11 +33,19 @@ UNITS = {
     "dimension": "principal components",
     "spectrum": "(per step)",
     "pseudospectrum": "(per step)",
+    "fixed points": "(units of u)",
+    "branch": "gain",
+    "contraction": "(per step)",
     "flux": "(nats / step)",
     "area": "(u² / step)",
     "field": "(units of u)",
+    "power": "(cycles / step)",
+    "regime": "m(t+1)",
+    "lines": "(cycles / step)",
 }
 every_kind = pytest.mark.parametrize("kind", UNITS)
+
+RISE = (0.8, 1.2)  # gains, between which the origin of the network turns unstable
 
 # A panel of the report: its title, and the curves and records that make it appear.
 PANELS = {
@@ -116,9 +124,15 @@ def records():
         "dimension": snt.analysis.participation_ratio(orbit),
         "spectrum": snt.analysis.jacobian_spectrum(cell, orbit[-1]),
         "pseudospectrum": snt.analysis.pseudospectral_radius(cell, orbit[-1, :3]),
+        "fixed points": snt.analysis.find_fixed_points(cell, orbit[-1], steps=15),
+        "branch": snt.analysis.continue_fixed_point(cell, torch.zeros(20).double(), "gain", RISE),
+        "contraction": snt.analysis.contraction_gain(cell),
         "flux": snt.landscape.entropy_production(cell, orbit),
         "area": snt.landscape.area_rates(orbit),
         "field": snt.landscape.flux_field(orbit),
+        "power": snt.analysis.power_spectrum(orbit),
+        "regime": snt.analysis.regime(cell, orbit[-1, :2], 200),
+        "lines": snt.analysis.spectral_lines(torch.cos(0.7 * torch.arange(200.0)).double()),
     }
 
 
@@ -205,7 +219,10 @@ def test_units(records, kind):
 @every_kind
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_nothing_finite_is_said_and_no_warning(records, kind, bad):
-    ax = plot(records[kind].map(lambda t: torch.full_like(t, bad)))
+    def spoilt(t):
+        return torch.full_like(t, bad) if t.is_floating_point() or t.is_complex() else t
+
+    ax = plot(records[kind].map(spoilt))
     assert "no finite value" in note(ax)
     written(ax.figure)
 
@@ -213,6 +230,8 @@ def test_nothing_finite_is_said_and_no_warning(records, kind, bad):
 @every_kind
 def test_gradients_and_single_precision(records, kind):
     def single(t):
+        if not t.is_floating_point() and not t.is_complex():
+            return t
         t = t.to(torch.complex64 if t.is_complex() else torch.float32)
         return t.requires_grad_()
 
@@ -281,6 +300,7 @@ def test_style_does_not_depend_on_the_settings(records):
 def test_figure_is_a_row(records):
     fig = figure(*records.values(), title="all")
     assert len(titles(fig)) == len(records)
+    assert len(fig.axes) == len(records) + 2  # a bar, and the spectrum below the regime
     lefts = [panel(fig, title).get_position().x0 for title in titles(fig)]
     assert lefts == sorted(set(lefts))
     assert fig.get_suptitle() == "all"
@@ -365,6 +385,63 @@ def test_jacobian_spectrum(records):
     assert note(ax) == f"spectral radius {float(record.radius.mean()):.3g} per step"
 
 
+def test_power_spectrum():
+    density = torch.tensor([[9.0, 4.0, 1.0], [9.0, 2.0, 3.0]]).double()
+    record = PowerSpectrum(
+        frequencies=torch.tensor([0.0, 0.25, 0.5]).double(),
+        density=density,
+        stderr=torch.full_like(density, 3.0),
+        segments=5,
+        dt=0.5,
+    )
+    ax = plot(record)
+    assert ax.get_yscale() == "log"
+    np.testing.assert_array_equal(line(ax, "power ± s.e."), [[0.25, 0.5], [3, 2]])
+    (band,) = [each for each in ax.collections if isinstance(each, PolyCollection)]
+    corners = band.get_paths()[0].vertices
+    error = 3 / 2**0.5
+    assert {round(float(y), 6) for y in np.asarray(corners)[:, 1]} == {
+        round(y, 6) for y in (3 - error, 3 + error, 0.2, 2 + error)
+    }
+    assert ax.get_ylabel() == "power (u² · unit of time)"
+    assert note(ax) == "resolution 0.25, 5 segments"
+
+
+def test_regime_shows_returns_and_the_spectrum_below():
+    f = snt.systems.Logistic(3.2)
+    record = snt.analysis.regime(f, torch.tensor([0.3], dtype=torch.float64), 200)
+    ax = plot(record)
+    (dots,) = [each for each in ax.lines if each.get_marker() == "o"]
+    x, y = points(dots)
+    np.testing.assert_allclose(y, 3.2 * x * (1 - x), atol=1e-9)
+    assert ax.get_title("left") == "Regime: periodic"
+    _, below = figure_of(ax).axes
+    assert below.get_position().y1 < ax.get_position().y0
+    (dashed,) = [each for each in below.lines if each.is_dashed()]
+    assert points(dashed)[0, 0] == 0.5
+    alone = Figure().add_axes((0.1, 0.1, 0.8, 0.8))
+    assert len(figure_of(plot(record, alone)).axes) == 1
+
+
+def figure_of(ax):
+    assert isinstance(ax.figure, Figure)
+    return ax.figure
+
+
+def test_panels_and_curves_along_a_parameter(records):
+    x, y = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([[0.1, -1.0], [0.2, -2.0], [torch.nan, -3]])
+    ax = along(x, y, torch.full_like(y, 0.5), ["a", "b", "c"])
+    assert [text.get_text() for text in ax.texts] == ["a", "b", "c"]
+    containers: Any = ax.containers
+    others, largest = (points(bars.lines[0]) for bars in containers)
+    np.testing.assert_allclose(others, [[1, 2, 4], [-1, -2, -3]])
+    np.testing.assert_allclose(largest[:, :2], [[1, 2], [0.1, 0.2]], rtol=1e-6)
+    fig = panels({"g = 1": records["regime"]}, records["lyapunov"], "route")
+    assert fig.get_suptitle() == "route"
+    assert fig.axes[0].get_xlabel().endswith(", g = 1")
+    written(fig)
+
+
 def test_theory_is_dashed_and_thin(records):
     for kind, label in [
         ("spectrum", "circular law"),
@@ -383,6 +460,54 @@ def test_spectrum_of_one_neuron():
     ax = plot(record)
     np.testing.assert_array_equal(line(ax, "eigenvalues"), [[0.5], [0]])
     written(ax.figure)
+
+
+def test_fixed_points_are_marked_by_their_unstable_directions():
+    cell = snt.SNTCell(2 * torch.eye(2, dtype=torch.float64))
+    starts = torch.randn(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = snt.analysis.find_fixed_points(cell, 2 * starts)
+    ax = plot(found)
+    for label, count in (("stable", 4), ("1 unstable", 4), ("2 unstable", 1)):
+        assert line(ax, label).shape == (2, count)
+    # Axes are orthogonal: distances in the plane are those of the states.
+    corner = np.linalg.norm(line(ax, "stable"), axis=0)
+    np.testing.assert_allclose(corner, 2**0.5 * 1.9150080481545375, rtol=1e-9)
+    assert ax.get_title("left") == "9 fixed points"
+    assert "of 200 starts converged" in note(ax)
+    assert len({str(each.get_marker()) for each in ax.lines}) == 3
+
+
+def test_slow_points_are_light_and_one_axis_is_enough():
+    slow = snt.analysis.find_fixed_points(lambda u: u + 0.1 + u**2, torch.zeros(3, 1))
+    ax = plot(slow)
+    assert line(ax, "slow points").shape == (2, 3)
+    assert ax.get_title("left") == "0 fixed points"
+
+
+def test_branch_is_dashed_where_it_is_unstable():
+    f = snt.analysis.continue_fixed_point(
+        None, torch.tensor([0.6]).double(), snt.systems.Logistic, [2.5, 3.5]
+    )
+    ax = plot(f)
+    for label, dashes, low, high in (("stable", "-", 2.5, 3), ("unstable", "--", 2.97, 3.5)):
+        (found,) = [each for each in ax.lines if each.get_label() == label]
+        assert found.get_linestyle() == dashes
+        x, y = points(found)
+        shown = np.isfinite(y)
+        assert low <= x[shown].min() < x[shown].max() <= high
+        np.testing.assert_allclose(y[shown], 1 - 1 / x[shown])
+    np.testing.assert_allclose(line(ax, "flip at 3").ravel(), [3, 2 / 3], atol=1e-7)
+    assert note(ax) == "reached the end of the window"
+
+
+def test_contraction_is_a_line_per_norm():
+    J = torch.tensor([[0.0, 2.0], [0.5, 0.0]]).double()
+    ax = plot(snt.analysis.contraction_gain(snt.SNTCell(J, leak=0.5)))
+    x, y = line(ax, "inf norm")
+    np.testing.assert_allclose([x[0], *y], [0, 0.5, 0.5 + 2 * x[1]])
+    x, y = line(ax, "weighted inf norm")  # weights make both neurons equal: norm 1
+    np.testing.assert_allclose([x[1], *y], [1, 0.5, 1.5], rtol=1e-4)
+    plot(snt.analysis.contraction_gain(snt.SNTCell(torch.zeros(2, 2))))
 
 
 def test_entropy_production():

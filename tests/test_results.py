@@ -135,3 +135,17 @@ def test_map_reaches_into_dictionaries_of_tensors_and_records():
     assert torch.equal(double.curves["a"], 2 * one)
     assert torch.equal(double.after["area"].matrix, 2 * area.matrix)
     assert double.title == "t"
+
+
+def test_map_reaches_into_tuples():
+    event = snt.analysis.Event(
+        kind="fold",
+        parameter=1.0,
+        state=torch.ones(2),
+        eigenvalues=torch.ones(1) + 0j,
+        rotation=0.0,
+    )
+    pair: Any = (event, torch.ones(1))
+    both: Any = Record(value=pair).map(lambda t: 2 * t)
+    assert torch.equal(both.value[0].state, 2 * torch.ones(2))
+    assert torch.equal(both.value[1], 2 * torch.ones(1))

@@ -111,7 +111,8 @@ def stream(samples: int, pieces: int = 10) -> Iterator[str]:
         found = walk.update(samples // pieces).result()
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MB on Linux
         spent, error = time.process_time() - start, float(found.error[LAGS])
-        yield f"{found.samples:>10} samples{spent:8.1f} s{error:10.5f} error{memory:8.0f} MB at most"
+        figures = f"{spent:8.1f} s{error:10.5f} error{memory:8.0f} MB at most"
+        yield f"{found.samples:>10} samples{figures}"
 
 
 def main() -> None:

@@ -1,0 +1,8 @@
+"""Published figures and tables that sntorch reproduces: one file per study.
+
+A study is run by ``sntorch experiment=studies/NAME``, or in Python by exhausting its `run`, whose
+arguments are those of its configuration: ``*_, route = studies.route_to_chaos.run(steps=2000)``.
+"""
+
+from sntorch.studies import route_to_chaos as route_to_chaos
+from sntorch.studies.study import Study as Study

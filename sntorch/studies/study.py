@@ -1,0 +1,50 @@
+"""What all studies share: a record that shows itself, and the folder it is written to.
+
+The `run` of a study is a generator of records.  Each one is complete in itself and holds what is
+known so far, so that whoever conducts the study shows its progress and may stop it at any time.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import torch
+
+from sntorch.results import Result
+
+__all__ = ["Study", "write"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Study(Result, abc.ABC):
+    """The record of a study, complete or on the way."""
+
+    @property
+    @abc.abstractmethod
+    def progress(self) -> str:
+        """One line about what was added last."""
+
+    @abc.abstractmethod
+    def table(self) -> str:
+        """Return what was found, beside what was published, as text."""
+
+    @abc.abstractmethod
+    def picture(self) -> Any:
+        """Return what was found as a matplotlib figure."""
+
+
+def write(study: Study, folder: pathlib.Path) -> None:
+    """Write ``record.pt``, ``result.json``, ``table.txt``, ``report.png`` and ``report.pdf``.
+
+    The record is a plain dictionary of its fields, which ``torch.load`` reads without sntorch.
+    """
+    torch.save(dataclasses.asdict(study), folder / "record.pt")
+    (folder / "result.json").write_text(json.dumps(study.scalars(), indent=2))
+    (folder / "table.txt").write_text(f"{study.table()}\n")
+    picture = study.picture()
+    picture.savefig(folder / "report.png", dpi=110)
+    picture.savefig(folder / "report.pdf")
