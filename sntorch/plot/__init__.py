@@ -17,7 +17,7 @@ import types
 
 from matplotlib.axes import Axes
 
-from sntorch.plot import equilibria, exponents, landscape, meanfield, regimes, spectra
+from sntorch.plot import equilibria, exponents, landscape, meanfield, regimes, response, spectra
 from sntorch.plot.canvas import figure, plot, style
 from sntorch.plot.regimes import along, panels
 from sntorch.plot.training import report
@@ -33,6 +33,7 @@ __all__ = [
     "plot",
     "regimes",
     "report",
+    "response",
     "spectra",
     "style",
 ]
