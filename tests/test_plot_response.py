@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,10 @@ def line(ax, label):
     return np.asarray(found.get_xdata()), np.asarray(found.get_ydata())
 
 
+def draw(ax):
+    FigureCanvasAgg(ax.get_figure()).draw()
+
+
 def note(ax):
     legend = ax.get_legend()
     return legend.get_title().get_text()
@@ -64,7 +69,7 @@ def note(ax):
 def test_units(records, kind):
     ax = plot(records[kind])
     assert UNITS[kind] in ax.get_xlabel() + ax.get_ylabel()
-    FigureCanvasAgg(ax.figure).draw()
+    draw(ax)
 
 
 @every_kind
@@ -73,7 +78,7 @@ def test_nothing_finite_is_said_and_no_warning(records, kind):
         return torch.full_like(t, math.nan) if t.is_floating_point() or t.is_complex() else t
 
     ax = plot(records[kind].map(spoilt))
-    FigureCanvasAgg(ax.figure).draw()
+    draw(ax)
     assert note(ax) == "no finite value"
 
 
@@ -81,7 +86,7 @@ def test_kernel(records):
     kernel = records["kernel"].kernel
     ax = plot(records["kernel"])
     # The strongest pair after the kick itself, and its errors.
-    bars = {bar.get_label(): bar for bar in ax.containers}
+    bars: dict[Any, Any] = {bar.get_label(): bar for bar in ax.containers}
     np.testing.assert_allclose(bars["0 to 1"].lines[0].get_ydata(), kernel[:, 1, 0])
     ends = bars["0 to 1"].lines[2][0].get_segments()[3][:, 1]
     assert np.ptp(ends) == pytest.approx(2 * float(records["kernel"].stderr[3, 1, 0]))
@@ -119,13 +124,13 @@ def test_circle(records):
     assert sum(to_rgb(arrows[-1].get_edgecolor())) < sum(to_rgb(arrows[0].get_edgecolor()))
     (nodes,) = [found for found in ax.collections if isinstance(found, PathCollection)]
     assert int(np.argmax(nodes.get_sizes())) == int(graph.hub[0])
-    FigureCanvasAgg(ax.figure).draw()
+    draw(ax)
 
 
 def test_transmission(records):
     sent = records["sent"]
     ax = plot(sent)
-    (bars,) = ax.containers
+    bars: Any = ax.containers[0]
     np.testing.assert_allclose(bars.lines[0].get_ydata(), sent.gain)
     np.testing.assert_allclose(line(ax, "predicted |χ|")[1], sent.predicted_gain)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -155,7 +156,7 @@ class Graph(Result):
 
 def effective_connectivity(
     response: LinearResponse | Susceptibility,
-    omega: float | Tensor | None = None,
+    omega: float | Sequence[float] | Tensor | None = None,
     *,
     coupling: Tensor | Coupling | SNTCell | None = None,
     orbit: Tensor | None = None,

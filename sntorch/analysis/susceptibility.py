@@ -160,7 +160,7 @@ class Susceptibility(Result):
 def susceptibility(
     f: object,
     u: Tensor,
-    omega: float | Tensor,
+    omega: float | Sequence[float] | Tensor,
     *,
     lags: int,
     samples: int,

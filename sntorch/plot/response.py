@@ -75,7 +75,7 @@ def _(result: Susceptibility, ax: Axes | None = None) -> Axes:
     power = array(result.power[:, i])
     scale = line.max() / power.max() if power.max() > 0 else 0.0
     ax.plot(omega, scale * power, label=f"power spectrum of {i}, scaled", **THEORY)
-    broken = ~array(result.linear).real.astype(bool)
+    broken = array(result.linear) == 0
     if broken.any():
         ax.plot(omega[broken], line[broken], "x", color=MIDDLE, label="not linear")
     name_axes(ax, _FREQUENCY, "gain |χ| (per unit signal)")

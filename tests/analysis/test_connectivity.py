@@ -1,6 +1,7 @@
 """Effective connectivity: a chain, a common driver, and the net of nine neurons."""
 
 import math
+from typing import Any
 
 import networkx as nx
 import pytest
@@ -12,7 +13,7 @@ from torch.testing import assert_close
 import sntorch as snt
 from sntorch.analysis import effective_connectivity, linear_response, susceptibility
 
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
 
 
 def matrix(rows):
