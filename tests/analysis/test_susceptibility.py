@@ -34,7 +34,7 @@ def resolvent(M, omega):
     return torch.linalg.inv(eye - torch.exp(-1j * omega)[:, None, None] * M)
 
 
-def deviation(a, b, sources=slice(None)):
+def deviation(a, b, sources):
     """Return rms and largest difference of chi in standard errors of a complex number."""
     error = (a.stderr[..., sources].square() + b.stderr.square()).sqrt()
     z = (a.chi[..., sources] - b.chi).abs() / (2**0.5 * error)
