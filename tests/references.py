@@ -335,6 +335,17 @@ def _scheduled(dtype):
     return snt.scheduled(snt_cell(dtype, input_size=I, leak=0.2), values).at(1), I
 
 
+def nine_neurons(noise=0.0):
+    """Return the reference net of nine neurons, 4 inputs each, gain 3: chaotic without noise."""
+    draw = np.random.RandomState(1218)
+    J = np.zeros((9, 9))
+    for row in J:
+        chosen = draw.permutation(9)[:4]
+        row[chosen] = draw.randn(4) / 2
+    threshold = torch.tensor(0.3 * draw.randn(9))
+    return snt.SNTCell(torch.tensor(J), gain=3.0, threshold=threshold, noise=noise, trainable=())
+
+
 def spiral(dtype):
     """Return a linear flow that turns, with noise that is correlated between neurons."""
     A = torch.tensor([[-1.0, -2.0], [1.0, -0.5]], dtype=dtype)

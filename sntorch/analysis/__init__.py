@@ -3,6 +3,8 @@
 from sntorch.analysis.bifurcation import Branch as Branch
 from sntorch.analysis.bifurcation import continue_fixed_point as continue_fixed_point
 from sntorch.analysis.bifurcation import switch_branch as switch_branch
+from sntorch.analysis.connectivity import Graph as Graph
+from sntorch.analysis.connectivity import effective_connectivity as effective_connectivity
 from sntorch.analysis.contraction import ContractionGain as ContractionGain
 from sntorch.analysis.contraction import contraction_gain as contraction_gain
 from sntorch.analysis.contraction import critical_gain as critical_gain
@@ -24,8 +26,19 @@ from sntorch.analysis.nonnormality import pseudospectral_radius as pseudospectra
 from sntorch.analysis.regime import Regime as Regime
 from sntorch.analysis.regime import regime as regime
 from sntorch.analysis.regime import scan_regimes as scan_regimes
+from sntorch.analysis.response import LinearResponse as LinearResponse
+from sntorch.analysis.response import ResponseAccumulator as ResponseAccumulator
+from sntorch.analysis.response import ResponseWarning as ResponseWarning
+from sntorch.analysis.response import linear_response as linear_response
 from sntorch.analysis.spectrum import JacobianSpectrum as JacobianSpectrum
 from sntorch.analysis.spectrum import jacobian_spectrum as jacobian_spectrum
+from sntorch.analysis.susceptibility import FluctuationDissipation as FluctuationDissipation
+from sntorch.analysis.susceptibility import Resonance as Resonance
+from sntorch.analysis.susceptibility import Susceptibility as Susceptibility
+from sntorch.analysis.susceptibility import (
+    fluctuation_dissipation as fluctuation_dissipation,
+)
+from sntorch.analysis.susceptibility import susceptibility as susceptibility
 from sntorch.analysis.tangents import AccuracyWarning as AccuracyWarning
 from sntorch.analysis.timeseries import Lines as Lines
 from sntorch.analysis.timeseries import PowerSpectrum as PowerSpectrum
@@ -36,3 +49,5 @@ from sntorch.analysis.timeseries import power_spectrum as power_spectrum
 from sntorch.analysis.timeseries import rotation_number as rotation_number
 from sntorch.analysis.timeseries import spectral_lines as spectral_lines
 from sntorch.analysis.timeseries import weighted_mean as weighted_mean
+from sntorch.analysis.transmission import Transmission as Transmission
+from sntorch.analysis.transmission import transmit as transmit

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.analysis.tangents import Interval, TangentWalk, random_frame
+from sntorch.analysis.tangents import Interval, TangentWalk, own_stream, random_frame
 from sntorch.dynamics import enter, observing
 from sntorch.results import Result, block_lengths, block_mean, over_rows
 
@@ -164,7 +164,7 @@ def covariant_lyapunov_vectors(
     checks.count("checkpoints", segments, high=total)
     checks.generator(generator, u.device)
     with observing(f, u):
-        stream = _copy_of_global_stream(u.device) if generator is None else generator
+        stream = own_stream(u.device) if generator is None else generator
         walk = TangentWalk(f, u.clone(), k, x, stream, Interval(1, u.dtype))
         walk.skip(transient)
         short, longer = divmod(total, segments)
@@ -290,11 +290,3 @@ def _smallest_angle(A: Tensor, B: Tensor) -> Tensor:
     # Where the cosine is near 1 it has lost the angle; the sine, of what sticks out, has it.
     sin = torch.linalg.svdvals(B - A @ inside)[..., -1]
     return torch.atan2(sin, cos)
-
-
-def _copy_of_global_stream(device: torch.device) -> torch.Generator:
-    """Return a generator that goes on like torch's global one, and can be wound back."""
-    state = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
-    stream = torch.Generator(device)
-    stream.set_state(state)
-    return stream

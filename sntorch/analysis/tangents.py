@@ -29,7 +29,7 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.dynamics import Dynamics, add_noise, drive_at, noise_of
 
-__all__ = ["AccuracyWarning", "Interval", "TangentWalk"]
+__all__ = ["AccuracyWarning", "Interval", "TangentWalk", "own_stream", "random_frame"]
 
 _LONGEST = 64  # steps between two QRs at most: more would save nothing
 
@@ -188,3 +188,11 @@ def random_frame(u: Tensor, k: int) -> Tensor:
     """Return k independent normal vectors (..., N, k) at the states u, the same at every call."""
     stream = torch.Generator(u.device)
     return torch.randn(*u.shape, k, dtype=u.dtype, device=u.device, generator=stream)
+
+
+def own_stream(device: torch.device) -> torch.Generator:
+    """Return a generator that goes on like torch's global one, and can be wound back."""
+    state = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+    stream = torch.Generator(device)
+    stream.set_state(state)
+    return stream

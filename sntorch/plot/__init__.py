@@ -24,6 +24,7 @@ from sntorch.plot import (
     meanfield,
     plasticity,
     regimes,
+    response,
     spectra,
 )
 from sntorch.plot.canvas import figure, plot, style
@@ -44,6 +45,7 @@ __all__ = [
     "plot",
     "regimes",
     "report",
+    "response",
     "spectra",
     "style",
 ]

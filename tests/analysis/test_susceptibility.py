@@ -1,0 +1,224 @@
+"""Susceptibility: resolvents, sinusoids against transforms, resonances, fluctuation-dissipation."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from references import LinearMap, NoisyRotation, nine_neurons, random_generator
+from torch.testing import assert_close
+
+import sntorch as snt
+from sntorch.analysis import (
+    FluctuationDissipation,
+    ResponseWarning,
+    fluctuation_dissipation,
+    linear_response,
+    susceptibility,
+)
+
+OMEGA = torch.tensor([0.0, 0.3, 1.0, 2.5, math.pi], dtype=torch.float64)
+
+
+def states(*shape, seed=1):
+    return torch.randn(*shape, generator=random_generator(seed), dtype=torch.float64)
+
+
+def settled(f, rows, steps=300, seed=2):
+    g = random_generator(seed)
+    return snt.rollout(f, states(rows, f.size, seed=seed), steps, generator=g)[-1]
+
+
+def resolvent(M, omega):
+    eye = torch.eye(len(M), dtype=torch.float64)
+    return torch.linalg.inv(eye - torch.exp(-1j * omega)[:, None, None] * M)
+
+
+def deviation(a, b, sources):
+    """Return rms and largest difference of chi in standard errors of a complex number."""
+    error = (a.stderr[..., sources].square() + b.stderr.square()).sqrt()
+    z = (a.chi[..., sources] - b.chi).abs() / (2**0.5 * error)
+    return float(z.square().mean().sqrt()), float(z.max())
+
+
+@pytest.mark.parametrize("method", ["tangent", "sinusoid", "finite_difference"])
+def test_linear_network(method):
+    """Both ways give the resolvent to rounding, the frequencies 0 and pi included."""
+    f = NoisyRotation(0.7, 0.9, sigma=1.0)
+    samples = 800 if method == "sinusoid" else 16
+    found = susceptibility(f, states(8, 2), OMEGA, lags=70, samples=samples, method=method)
+    assert_close(found.chi, resolvent(f.M, OMEGA), rtol=0, atol=1e-8)
+    assert float(found.stderr.max()) < 1e-8
+    assert bool(found.linear.all())
+
+
+def test_noise_method_on_a_linear_network():
+    f = NoisyRotation(0.7, 0.9, sigma=1.0)
+    found = susceptibility(
+        f, states(20, 2), OMEGA, lags=30, samples=20_000, transient=50, method="noise"
+    )
+    z = (found.chi - resolvent(f.M, OMEGA)).abs() / (2**0.5 * found.stderr)
+    assert float(z.max()) < 4
+    assert 0.5 < float(z.square().mean().sqrt()) < 1.5
+
+
+def test_error_is_measured_where_the_spectrum_has_a_peak():
+    """The noise method errs most at a resonance: independent lags would not tell."""
+    f = NoisyRotation(0.95, 0.9, sigma=1.0)
+    omega = torch.tensor([0.9, 2.5], dtype=torch.float64)
+    chis, claimed = [], []
+    for seed in range(24):
+        found = susceptibility(
+            f,
+            settled(f, 8, steps=100, seed=seed),
+            omega,
+            lags=60,
+            samples=12_800,
+            method="noise",
+            generator=random_generator(seed),
+        )
+        chis.append(found.chi)
+        claimed.append(found.stderr.square().mean((1, 2)))
+    chi = torch.stack(chis)
+    spread = ((chi.real.var(0) + chi.imag.var(0)) / 2).mean((1, 2))
+    ratio = (spread / torch.stack(claimed).mean(0)).sqrt()
+    assert float(ratio.min()) > 0.75
+    assert float(ratio.max()) < 1.35
+    assert float(spread[0] / spread[1]) > 10
+
+
+def test_sinusoid_and_transform_agree():
+    f, sources = nine_neurons(noise=0.15), [6, 1]
+    u = settled(f, 256)
+    omega = torch.tensor([0.3, 1.0, 2.5], dtype=torch.float64)
+    a = susceptibility(f, u, omega, lags=100, samples=200_000, method="noise")
+    b = susceptibility(
+        f, u, omega, lags=60, samples=25_600, method="sinusoid", amplitude=0.03, sources=sources
+    )
+    rms, largest = deviation(a, b, sources)
+    assert 0.6 < rms < 1.4
+    assert largest < 4
+    assert float(b.stderr.mean() / b.modulus.mean()) < 0.2
+    assert b.chi.shape == (3, 9, 2)
+    assert b.sources.tolist() == sources
+    assert_close(b.amplitude, torch.full_like(omega, 0.03))
+
+
+def test_amplitude_is_halved_until_it_is_linear():
+    f = snt.as_dynamics(lambda u: 0.5 * u - 0.3 * u**3, noise=0.01)
+    u = torch.zeros(16, 1, dtype=torch.float64)
+    found = susceptibility(
+        f, u, 0.5, lags=40, samples=3200, method="sinusoid", amplitude=0.8, transient=20
+    )
+    expected = 1 / (1 - 0.5 * torch.exp(torch.tensor(-0.5j)))
+    assert bool(found.linear)
+    assert float(found.amplitude) < 0.5
+    assert float((found.chi - expected).abs() / expected.abs()) < 0.08
+    # Twice that amplitude was not linear.
+    raw = susceptibility(
+        f, u, 0.5, lags=40, samples=3200, method="sinusoid", amplitude=2 * float(found.amplitude)
+    )
+    assert float(raw.amplitude) == float(found.amplitude)
+
+
+def test_never_linear():
+    """A step has no derivative at any amplitude: chi is left as it is, and said to be so."""
+    f = snt.as_dynamics(lambda u: torch.stack([0 * u[..., 0], u[..., 0].sign()], dim=-1))
+    u = torch.zeros(8, 2, dtype=torch.float64)
+    settings: dict[str, Any] = {"lags": 10, "samples": 800, "amplitude": 1.0, "sources": [0]}
+    with pytest.warns(ResponseWarning, match="not linear at any amplitude tried at 1 of 1"):
+        found = susceptibility(f, u, 1.0, method="sinusoid", **settings)
+    assert not bool(found.linear)
+    assert float(found.change) > 0.5
+    assert float(found.amplitude) == 2.0**-7
+
+
+def test_resonance():
+    """A rotation by 0.9 that shrinks by r has a peak at 0.9 of half width about 1 - r."""
+    r = 0.95
+    f = NoisyRotation(r, 0.9, sigma=1.0)
+    omega = torch.linspace(0, math.pi, 500, dtype=torch.float64)
+    found = susceptibility(f, settled(f, 32), omega, lags=200, samples=64, method="tangent")
+    (peak,) = found.resonances(0, 0)
+    assert peak.omega == pytest.approx(0.9, abs=0.01)
+    assert peak.width == pytest.approx(2 * (1 - r), rel=0.06)
+    assert peak.height == pytest.approx(float(found.modulus[:, 0, 0].max()))
+    # The phase is continuous and falls through the resonance.
+    assert float((found.phase[1:] - found.phase[:-1]).abs().max()) < 0.3
+    # The spectrum is that of the linear network, sigma^2 |chi|^2 summed over the sources.
+    expected = found.modulus.square().sum(-1)
+    away = (omega - 0.9).abs() > 0.1
+    z = ((found.power - expected) / found.power_stderr)[away]
+    assert float(z.square().mean().sqrt()) < 2
+    assert float((found.power / expected)[away].mean()) == pytest.approx(1, abs=0.1)
+
+
+def test_white_noise_has_a_flat_spectrum():
+    f = LinearMap(torch.zeros(3, 3, dtype=torch.float64), noise=0.5)
+    found = susceptibility(f, states(50, 3), OMEGA[1:4], lags=10, samples=50, method="tangent")
+    assert float(((found.power - 0.25) / found.power_stderr).abs().max()) < 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"omega": -0.1}, "omega: expected frequencies in"),
+        ({"omega": 3.5, "method": "sinusoid"}, "omega: expected frequencies in"),
+        ({"method": "guess"}, "method: expected one of"),
+        ({"sources": [3]}, "sources: expected neurons in"),
+        ({"sources": []}, "sources: expected neurons in"),
+        ({"method": "sinusoid", "samples": 8}, "samples: expected at least 32 for 8 rows"),
+        ({"method": "sinusoid", "amplitude": -1.0}, "amplitude: expected"),
+        ({"method": "sinusoid", "lags": 0}, "lags: expected"),
+        ({"method": "noise"}, "noise: expected > 0"),
+    ],
+)
+def test_bad_input(settings, message):
+    f = NoisyRotation(0.7, 0.9)
+    complete: dict[str, Any] = {"omega": 1.0, "lags": 10, "samples": 80, "method": "tangent"}
+    complete |= settings
+    with pytest.raises(ValueError, match=message):
+        susceptibility(f, states(8, 2), complete.pop("omega"), **complete)
+
+
+# Fluctuation and dissipation
+
+
+def test_linear_networks_obey():
+    f = NoisyRotation(0.9, 0.5, sigma=1.0)
+    u = settled(f, 64)
+    exact = linear_response(f, u, lags=6, samples=64, method="tangent")
+    orbit = snt.rollout(f, u, 2000, generator=random_generator(4))
+    found = fluctuation_dissipation(exact, orbit)
+    z = found.difference[1:] / found.stderr[1:]
+    assert float(z.abs().max()) < 4.5
+    assert 0.6 < float(z.square().mean().sqrt()) < 1.5
+    assert float(found.violation.max()) < 0.03
+    assert_close(found.correlation[0], torch.eye(2).double() / 0.19, rtol=0.05, atol=0.15)
+    # A kernel with errors of its own counts them.
+    rough = linear_response(f, u, lags=6, samples=640, method="noise")
+    test = fluctuation_dissipation(rough, orbit)
+    z = test.difference[1:] / test.stderr[1:]
+    assert 0.5 < float(z.square().mean().sqrt()) < 1.5
+    assert float(test.floor[1]) > 2 * float(found.floor[1])
+
+
+def test_small_chaotic_networks_do_not():
+    """Violated by tens of per cent at N = 9: far beyond the floor."""
+    f = nine_neurons(noise=0.15)
+    u = settled(f, 256)
+    response = linear_response(f, u, lags=4, samples=50_000, method="tangent")
+    orbit = snt.rollout(f, u, 400, generator=random_generator(4))
+    found = fluctuation_dissipation(response, orbit)
+    assert float(found.violation[0]) == 0
+    assert float(found.violation[1]) > max(0.1, 5 * float(found.floor[1]))
+    assert set(found.scalars()) == {"violation", "violation_max", "floor"}
+    assert isinstance(found, FluctuationDissipation)
+
+
+def test_orbits_that_do_not_fit():
+    f = NoisyRotation(0.9, 0.5, sigma=1.0)
+    response = linear_response(f, states(4, 2), lags=4, samples=8, method="tangent")
+    for orbit in (states(100, 2), states(400, 3)):
+        with pytest.raises(ValueError, match="orbit: expected"):
+            fluctuation_dissipation(response, orbit)
