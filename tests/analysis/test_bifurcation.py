@@ -100,6 +100,7 @@ def test_through_a_fold_and_back(size):
     assert_close(branch.stable, u > 0)
 
 
+@pytest.mark.slow
 def test_two_folds_of_a_bistable_neuron():
     """u = 2 tanh u - a turns where tanh^2 u = 1/2: a = +-(2 t - artanh t), t = 1/sqrt 2."""
     cell = snt.SNTCell(torch.eye(1).double() * 2)
@@ -224,6 +225,7 @@ def test_parameters_by_name_and_by_function_agree():
     assert (by_name.name, by_function.name) == ("gain", "parameter")
 
 
+@pytest.mark.slow
 def test_larger_tensors_are_multiplied():
     J = plane(0.5, 0.3)
     cell = snt.SNTCell(J, threshold=at(0.1, -0.2))
@@ -271,6 +273,7 @@ def test_branch_that_runs_away():
     assert_close(branch.states[:, 0], 1 / branch.parameter, **EXACT)
 
 
+@pytest.mark.slow
 def test_branch_that_closes():
     """p^2 + u^2 = 1 as fixed points, with a fold at each end."""
     branch = continue_fixed_point(
@@ -315,6 +318,7 @@ def test_cuda():
     assert found.events[0].parameter == pytest.approx(expected.events[0].parameter, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
 def test_same_numbers_in_every_grad_mode(mode):
     cell, gains = snt.SNTCell(plane(0.2, 1.0)), [0.5, 2.0]

@@ -101,6 +101,7 @@ def test_the_bound_is_reached_along_the_steepest_direction(name):
     assert float(ratio) == pytest.approx(float(result.bound(0.9)), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_copies_meet_below_the_gain():
     cell = snt.SNTCell(gaussian(50), threshold=0.3, noise=0.5)
     cell.gain = 0.95 * contraction_gain(cell).gain

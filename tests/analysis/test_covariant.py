@@ -181,6 +181,7 @@ def test_gap_says_how_far_the_end_has_settled():
 # Exponents
 
 
+@pytest.mark.slow
 def test_exponents_agree_with_those_of_the_frame():
     f, u = Henon(), matrix([0.1, 0.1]) + 0.05 * states(64, 2)
     found = covariant_lyapunov_vectors(f, u, 300, transient=60)
@@ -241,6 +242,7 @@ class Watched(snt.Dynamics):
         return self.map(u), self.M @ V
 
 
+@pytest.mark.slow
 def test_memory_grows_like_the_root_of_time():
     f = Watched()
     covariant_lyapunov_vectors(f, states(40), 300, k=11, transient=10, settle=100)

@@ -20,6 +20,7 @@ def network(**settings):
     return snt.SNTCell(J, **settings)
 
 
+@pytest.mark.slow
 def test_products_of_gaussian_matrices():
     steps = 6000
     f, u, x = ginibre(4, steps)

@@ -169,6 +169,7 @@ def test_rows_are_independent():
     assert result.eigenvalues.isnan().squeeze(-1).tolist() == [True, False, False]
 
 
+@pytest.mark.slow
 def test_many_rows_are_as_one():
     # 1,200 rows of 64 neurons are several parts of memory.
     J = snt.couplings.gaussian(64, generator=random_generator(4), dtype=torch.float64)

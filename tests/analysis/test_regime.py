@@ -269,6 +269,7 @@ def check(name, found, expected):
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MAPS)
 def test_maps(name):
     (f, u), expected = MAPS[name]
@@ -303,6 +304,7 @@ def test_there_are_forty_systems():
 # Flows and maps
 
 
+@pytest.mark.slow
 def test_a_limit_cycle_is_a_closed_curve_when_read_as_a_map():
     flow = snt.systems.TanhRing(diffusion=0.05)
     f = snt.EulerMaruyama(flow, 0.2)
@@ -465,6 +467,7 @@ def test_a_schedule_is_refused():
 # Scans
 
 
+@pytest.mark.slow
 def test_a_scan_continues_the_orbit():
     # (1 + g) u - u^3 has two fixed points +- sqrt(g): a scan stays on its own side.
     def make(gain):

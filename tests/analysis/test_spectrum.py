@@ -320,6 +320,7 @@ def test_leading_part_of_everything():
         assert_close(found.singular_values, whole.singular_values[:k], rtol=1e-8, atol=0)
 
 
+@pytest.mark.slow
 def test_leading_part_of_a_large_sparse_network_follows_the_law():
     n, std, gain = 20_000, 0.9, 1.3
     J = snt.couplings.sparse(

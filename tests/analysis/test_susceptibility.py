@@ -62,6 +62,7 @@ def test_noise_method_on_a_linear_network():
     assert 0.5 < float(z.square().mean().sqrt()) < 1.5
 
 
+@pytest.mark.slow
 def test_error_is_measured_where_the_spectrum_has_a_peak():
     """The noise method errs most at a resonance: independent lags would not tell."""
     f = NoisyRotation(0.95, 0.9, sigma=1.0)

@@ -237,6 +237,7 @@ def test_the_users_own_coupling():
 # Large networks
 
 
+@pytest.mark.slow
 def test_no_dense_matrix_is_formed():
     """A network whose dense matrix has 6.4 GB is built, stepped and differentiated in 0.5 GB."""
     code = """

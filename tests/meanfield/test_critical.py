@@ -13,6 +13,7 @@ from sntorch.meanfield import critical, evolve, replicas, solutions, solve
 # Critical lines
 
 
+@pytest.mark.slow
 def test_critical_gain():
     # tanh: gJ = 1 - leak; erf: sqrt(pi) / (2J).  The exponent touches zero quadratically above.
     found = critical("gain", 0.3, 3.0, std=[0.5, 1.0, 2.0], tolerance=1e-8)
@@ -57,6 +58,7 @@ def test_lines_broadcast_and_miss():
     assert found.scalars()["critical_noise"] > 0
 
 
+@pytest.mark.slow
 def test_a_solution_that_gives_way_is_a_jump():
     found = critical("threshold", 0.3, 0.5, gain=6.0, transfer="tanh01", tolerance=1e-6)
     assert bool(found.found)
