@@ -70,7 +70,7 @@ class SNTCell(Dynamics):
     ----------
     J
         Couplings (N, N), from j to i in ``J[i, j]``.  A dense tensor is copied and becomes
-        ``cell.coupling``; a sparse one (CSR, CSC or COO) becomes a `couplings.Sparse` layer there.
+        ``cell.coupling``; a sparse one, of any layout, becomes a `couplings.Sparse` layer there.
         A layer of `couplings` is held, not copied, as torch's modules hold theirs.
     gain, leak, threshold, noise
         Numbers, or tensors (N,) with one value per neuron; noise is a standard deviation per step.

@@ -164,7 +164,7 @@ class Sparse(Coupling):
     Parameters
     ----------
     matrix
-        A CSR, CSC or COO tensor (m, n), or a dense one, whose zeros are dropped.
+        A sparse tensor (m, n) in any of torch's layouts, or a dense one, whose zeros are dropped.
 
     Raises
     ------

@@ -22,7 +22,8 @@ from torch import Tensor
 __all__ = ["Pattern", "compress", "csr", "sampled_product", "sparse_product"]
 
 
-_LAYOUTS = (torch.strided, torch.sparse_csr, torch.sparse_csc, torch.sparse_coo)
+_COMPRESSIBLE = (torch.strided, torch.sparse_csr, torch.sparse_csc, torch.sparse_coo)
+_BLOCKED = (torch.sparse_bsr, torch.sparse_bsc)  # torch compresses them by way of COO only
 _MOST = 2**31 - 1  # entries that int32 indices can count
 
 
@@ -68,15 +69,17 @@ def compress(name: str, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Raises
     ------
     ValueError
-        If the layout is not dense, CSR, CSC or COO, the stored entries are no plain numbers or too
-        many for int32, or indices are out of bounds, unsorted or repeated.
+        If the layout is neither dense nor one of torch's sparse ones, the stored entries are no
+        plain numbers or too many for int32, or indices are out of bounds, unsorted or repeated.
     """
     _hush()
     J = matrix.detach()
-    if J.layout not in _LAYOUTS:
-        known = ", ".join(str(layout).removeprefix("torch.") for layout in _LAYOUTS)
-        raise ValueError(f"{name}: expected one of the layouts {known}, got {J.layout}")
+    known = (*_COMPRESSIBLE, *_BLOCKED)
+    if J.layout not in known:
+        names = ", ".join(str(layout).removeprefix("torch.") for layout in known)
+        raise ValueError(f"{name}: expected one of the layouts {names}, got {J.layout}")
     try:
+        J = J.to_sparse_coo() if J.layout in _BLOCKED else J
         if J.layout != torch.sparse_csr:
             J = (J.coalesce() if J.layout == torch.sparse_coo else J).to_sparse_csr()
         crow, columns, values = J.crow_indices(), J.col_indices(), J.values()

@@ -181,10 +181,13 @@ def test_structure_is_trained_on_a_frozen_base():
     }
 
 
-@pytest.mark.parametrize("layout", ["to_sparse_csr", "to_sparse_coo", "to_sparse_csc"])
+@pytest.mark.parametrize(
+    "layout", ["to_sparse_csr", "to_sparse_coo", "to_sparse_csc", "to_sparse_bsr"]
+)
 def test_the_cell_takes_sparse_tensors(layout):
     J = thinned(random_coupling())
-    cell = snt.SNTCell(getattr(J, layout)())
+    blocks = [(2, 2)] if layout == "to_sparse_bsr" else []
+    cell = snt.SNTCell(getattr(J, layout)(*blocks))
     assert isinstance(cell.coupling, Sparse)
     assert_close(cell.coupling.to_dense(), J)
     assert_close(cell.coupling.to_csr().to_dense(), J)
@@ -268,8 +271,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6)
         (lambda: Dense(torch.eye(2).to_sparse_csr()), "weight: expected a dense tensor"),
         (lambda: Dense(torch.full((2, 2), torch.nan)), "weight: expected finite numbers"),
         (
-            lambda: Sparse(torch.eye(2).to_sparse_bsr((1, 1))),
-            "matrix: expected one of the layouts strided, sparse_csr, .* got torch.sparse_bsr",
+            lambda: Sparse(torch.eye(2).to_mkldnn()),
+            "matrix: expected one of the layouts strided, sparse_csr, .* got torch._mkldnn",
         ),
         (lambda: Sparse(torch.full((2, 2), torch.inf).to_sparse_csr()), "matrix: expected finite"),
         (lambda: Sparse(torch.eye(2).long()), "matrix: expected a floating dtype"),

@@ -99,8 +99,10 @@ def test_order_made_in_inference_mode_serves_later_gradients():
         torch.Tensor.to_sparse_coo,
         torch.Tensor.to_sparse_csr,
         torch.Tensor.to_sparse_csc,
+        lambda J: J.to_sparse_bsr((2, 1)),
+        lambda J: J.to_sparse_bsc((3, 5)),
     ],
-    ids=["dense", "coo", "csr", "csc"],
+    ids=["dense", "coo", "csr", "csc", "bsr", "bsc"],
 )
 def test_every_layout_is_compressed(convert):
     crow, columns, values = compress("J", convert(DENSE))
