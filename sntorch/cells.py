@@ -22,7 +22,7 @@ h(t+1) = tanh(J h(t) - theta + W x(t)).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, final
 
 import torch
@@ -85,7 +85,8 @@ class SNTCell(Dynamics):
         parameters; the others are buffers.  A trainable quantity keeps the shape it is given.
         Leak and noise are trained through the parameters ``raw_leak`` and ``raw_noise``, so that
         no step of an optimiser can take them out of (0, 1) and (0, inf).  A layer of couplings
-        trains those of its parameters that require a gradient, and none if ``coupling`` is missing.
+        trains those of its parameters that require a gradient; if ``coupling`` is missing, the cell
+        holds an untrained twin of the layer, which shares its memory.
 
     Raises
     ------
@@ -137,7 +138,7 @@ class SNTCell(Dynamics):
         spread = checks.number("input_std", input_std, low=0)
         values["input_weight"] = _draw_input_weight(like, self.size, input_size, spread)
         if isinstance(J, Coupling):
-            self.coupling = J if "coupling" in parameters else J.requires_grad_(False)
+            self.coupling = J if "coupling" in parameters else layers.untrained(J)
         else:
             self._enter("coupling", J.detach().clone(), "coupling" in parameters)
         for name, value in values.items():
@@ -196,6 +197,9 @@ class SNTCell(Dynamics):
         rate, slope = self.transfer.with_derivative(self.gain * u)
         pulled = (self.gain * slope).unsqueeze(-1) * layers.pull(self.coupling, W)
         return self._next(u, rate, x), torch.addcmul(pulled, _column(self.leak), W)
+
+    def _numbers(self) -> Iterator[Tensor]:
+        yield self.gain  # all are of one kind; it is read at every step
 
     def rate(self, u: Tensor) -> Tensor:
         """Return f(u) = phi(gain * u) (..., N), the activity that other neurons receive."""

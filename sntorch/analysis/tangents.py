@@ -9,7 +9,7 @@ How often.  Without QR the columns turn into the fastest direction and rounding 
 column that is d decades shorter than the longest has lost d digits.  Let s be the decades between
 the longest and the shortest column over one interval.  Intervals of m steps are chosen so that
 
-.. math:: m \langle s \rangle + \max(s - \text{its mean}) \le 7 \text{ in float64},
+.. math:: m \langle s \rangle + \max(s - \text{its mean}) \le 8 \text{ in float64},
           \quad 2 \text{ in float32},
 
 mean and worst fluctuation being those of the whole walk so far.  Exponents then differ from those
@@ -47,7 +47,7 @@ class Interval:
         self.auto = choice == "auto"
         self.length = 1 if isinstance(choice, str) else checks.count("interval", choice)
         double = dtype == torch.float64
-        self.target = 7.0 if double else 2.0
+        self.target = 8.0 if double else 2.0
         self.limit = 10.0 if double else 3.0
         """Decades by which a column may be shorter than the longest and still be trusted."""
         self.worst: NDArray[np.float64] | None = None
@@ -145,7 +145,7 @@ class TangentWalk:
         grown = self.V.new_zeros(*self.u.shape[:-1], self.V.shape[-1])
         volume = grown.new_full(self.u.shape[:-1], 0.0 if self.volume else torch.nan)
         while steps:
-            count = min(steps, self.interval.length)
+            count = math.ceil(steps / math.ceil(steps / self.interval.length))  # equal parts
             for _ in range(count):
                 self.push()
             if self.volume:

@@ -35,6 +35,7 @@ Sparse products are faster than dense ones below about 10 to 20 % of stored entr
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import Callable
 from typing import Any, Self, final
 
@@ -250,9 +251,19 @@ def as_coupling(J: Tensor | Coupling, name: str = "J") -> Coupling:
     return Dense(J) if J.layout == torch.strided else Sparse(J)
 
 
+def untrained(layer: Coupling) -> Coupling:
+    """Return a layer with the same numbers, in the same memory, of which it trains none."""
+    shared: dict[int, Any] = {
+        id(p): nn.Parameter(p.detach(), requires_grad=False) for p in layer.parameters()
+    }
+    return copy.deepcopy(layer, shared | {id(b): b for b in layer.buffers()})
+
+
 def rows(J: Tensor | Coupling, f: Tensor) -> Tensor:
     """Return J f (..., m) for f (..., n), J a dense tensor or a layer."""
-    return J(f) if isinstance(J, Coupling) else nn.functional.linear(f, J)
+    if isinstance(J, Coupling):
+        return J(f)
+    return J @ f if f.ndim == 1 else nn.functional.linear(f, J)  # a single state: half the time
 
 
 def push(J: Tensor | Coupling, V: Tensor) -> Tensor:

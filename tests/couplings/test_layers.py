@@ -164,10 +164,17 @@ def test_the_same_on_a_gpu(make):
 @every_layer
 def test_a_layer_is_held_and_frozen_on_demand(make):
     layer, _ = built(make)
-    assert snt.SNTCell(layer).coupling is layer
-    assert all(p.requires_grad for p in layer.parameters())
+    held = snt.SNTCell(layer)
+    assert held.coupling is layer
     frozen = snt.SNTCell(layer, trainable=("gain",))
     assert [n for n, p in frozen.named_parameters() if p.requires_grad] == ["gain"]
+    # The layer of the user, and of the other cell, is trained as before: both show it.
+    assert all(p.requires_grad for p in layer.parameters())
+    layer.scale_(2.0)
+    assert_close(frozen.coupling.to_dense(), layer.to_dense())
+    u = torch.randn(5, layer.shape[0], dtype=torch.float64)
+    assert_close(frozen.map(u), held.map(u))
+    assert_close(frozen.vjp(u, u.unsqueeze(-1))[1], held.vjp(u, u.unsqueeze(-1))[1])
 
 
 def test_structure_is_trained_on_a_frozen_base():
