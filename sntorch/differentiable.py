@@ -12,10 +12,11 @@ from typing import Any, TypeVar, final
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from sntorch import checks
 
-__all__ = ["Differentiable", "brief", "plain", "push", "recording"]
+__all__ = ["Differentiable", "brief", "plain", "push", "recording", "transformed"]
 
 MaybeTensor = TypeVar("MaybeTensor", Tensor, Tensor | None)
 
@@ -92,6 +93,16 @@ class Differentiable(nn.Module, abc.ABC):
     def _numbers(self) -> Iterator[Tensor]:
         yield from (p for p in self.parameters() if p.is_floating_point())
         yield from (b for b in self.buffers() if b.is_floating_point())
+
+
+def transformed(*values: object) -> bool:
+    """Whether a transform of torch is at work, vmap or forward mode: write into nothing then."""
+    # What torch asks itself before it calls an autograd function; it has no public name.
+    return torch._C._are_functorch_transforms_active() or any(
+        forward_ad.unpack_dual(value).tangent is not None
+        for value in values
+        if isinstance(value, Tensor)
+    )
 
 
 @contextlib.contextmanager

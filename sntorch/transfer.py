@@ -92,6 +92,10 @@ class Transfer(abc.ABC):
         """Return (phi(z), phi'(z)); override where the derivative is cheap given the value."""
         return self(z), self.derivative(z)
 
+    def derivative_from(self, z: Tensor, value: Tensor) -> Tensor:
+        """Return phi'(z), given the value phi(z); override where it tells."""
+        return self.derivative(z)
+
     def mean(self, mean: Moments, variance: Moments) -> Tensor:
         """Return E phi(z), z ~ N(mean, variance)."""
         return average(self, *moments(mean, variance))
@@ -134,8 +138,12 @@ class Tanh(Transfer):
     def with_derivative(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return (tanh z, 1 - tanh^2 z) at the price of one tanh."""
         value = torch.tanh(z)
+        return value, self.derivative_from(z, value)
+
+    def derivative_from(self, z: Tensor, value: Tensor) -> Tensor:
+        """Return 1 - value^2."""
         # One pass; a Python number in the place of the tensor would cost as much as the tanh.
-        return value, torch.addcmul(value.new_ones(()), value, value, value=-1)
+        return torch.addcmul(value.new_ones(()), value, value, value=-1)
 
 
 @final

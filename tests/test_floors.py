@@ -30,11 +30,12 @@ FLOORS = [
         "transfer",
         "couplings",
     },
-    {"cells", "torchcells", "systems", "plasticity", "meanfield"},
+    {"orbits", "cells", "torchcells", "systems", "plasticity", "meanfield"},
     {"analysis", "landscape"},
     {"plot", "training", "studies", "cli"},
 ]
 SAME_FLOOR = {
+    ("cells", "orbits"),
     ("plasticity", "cells"),
     ("systems", "cells"),
     ("landscape", "analysis"),

@@ -1,0 +1,175 @@
+"""The fast orbits of SNT networks against the plain loop, which every other dynamics runs."""
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from references import random_generator
+from torch.autograd import forward_ad
+from torch.testing import assert_close
+
+import sntorch as snt
+from sntorch.dynamics import Dynamics, noise_of
+
+N, I, STEPS = 5, 2, 37  # more steps than one block of drives
+NAMES = ("coupling", "input_weight", "gain", "leak", "threshold", "noise")
+ROWS = [(), (1,), (3,), (2, 3)]
+
+
+def spread(low, high, *shape):
+    return low + (high - low) * torch.rand(shape, dtype=torch.float64)
+
+
+def network(transfer="tanh", *, vector=False, plain=False, trainable=(), noise=True):
+    """Return a cell whose quantities are numbers or one per neuron, or that has defaults only."""
+    shape = (N,) if vector else ()
+    values = {
+        "gain": spread(0.5, 1.5, *shape),
+        "leak": spread(0.2, 0.6, *shape),
+        "threshold": spread(-0.3, 0.3, *shape),
+        "noise": spread(0.1, 0.4, *shape) * noise,
+    }
+    J = snt.couplings.gaussian(N, dtype=torch.float64)
+    settings: Any = {} if plain else values
+    return snt.SNTCell(J, transfer=transfer, input_size=I, trainable=trainable, **settings)
+
+
+def loop(cell, u, steps, x=None, generator=None, every=1):
+    """Return what `rollout` returned if the cell had no orbits of its own."""
+    return Dynamics.orbit(cell, u, steps, x, noise_of(cell, u), generator, every)[0]
+
+
+def drives(rows):
+    """Return every kind of drive that fits the rows."""
+    kinds = [None, torch.randn(I), torch.randn(STEPS, I), torch.randn(STEPS, *rows, I)]
+    if len(rows) == 2:
+        kinds += [torch.randn(STEPS, rows[1], I), torch.randn(STEPS, rows[0], 1, I)]
+    return [None if x is None else x.double() for x in kinds]
+
+
+@pytest.mark.parametrize("rows", ROWS, ids=str)
+@pytest.mark.parametrize("kind", ["numbers", "vectors", "defaults"])
+def test_orbits_are_those_of_the_loop(kind, rows):
+    cell, u = (
+        network(vector=kind == "vectors", plain=kind == "defaults"),
+        torch.randn(*rows, N).double(),
+    )
+    for x, every in itertools.product(drives(rows), (1, 5)):
+        mine, other = random_generator(), random_generator()
+        orbit = snt.rollout(cell, u, STEPS, x=x, generator=mine, every=every)
+        assert_close(orbit, loop(cell, u, STEPS, x, other, every), rtol=0, atol=1e-12)
+        assert torch.equal(mine.get_state(), other.get_state())
+        assert orbit.is_contiguous()
+
+
+@pytest.mark.parametrize("transfer", sorted(snt.transfer.TRANSFERS))
+@pytest.mark.parametrize("vector", [False, True])
+def test_gradients_are_those_of_the_loop(transfer, vector):
+    cell = network(transfer, vector=vector, trainable=NAMES)
+    u, x = torch.randn(2, 3, N).double(), torch.randn(STEPS, 3, I).double()
+    u, x = 0.3 * u.abs().requires_grad_(), x.requires_grad_()
+    leaves = (u, x, *cell.parameters())
+    weight = torch.randn(STEPS // 3, 2, 3, N, dtype=torch.float64)
+    fast = snt.rollout(cell, u, STEPS, x=x, generator=random_generator(), every=3)
+    slow = loop(cell, u, STEPS, x, random_generator(), every=3)
+    ours = torch.autograd.grad((fast * weight).sum(), leaves)
+    theirs = torch.autograd.grad((slow * weight).sum(), leaves)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert_close(mine, other, rtol=1e-10, atol=1e-10)
+        assert mine.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["u", "x", *NAMES])
+def test_a_gradient_alone_is_the_same(name):
+    cell = network(trainable=() if name in "ux" else (name,))
+    given = {"u": torch.randn(3, N).double(), "x": torch.randn(STEPS, 3, I).double()}
+    leaf = given[name].requires_grad_() if name in "ux" else next(cell.parameters())
+    orbits = (
+        snt.rollout(cell, given["u"], STEPS, x=given["x"], generator=random_generator()),
+        loop(cell, given["u"], STEPS, given["x"], random_generator()),
+    )
+    ours, theirs = (torch.autograd.grad(orbit.square().sum(), leaf)[0] for orbit in orbits)
+    assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+
+
+def test_gains_of_one_and_leaks_of_zero_can_be_trained():
+    J = snt.couplings.gaussian(N, dtype=torch.float64)
+    cell = snt.SNTCell(J, gain=1.0, threshold=0.0, trainable=("gain", "threshold"))
+    u = torch.randn(3, N).double()
+    ours, theirs = (
+        torch.autograd.grad(orbit.square().sum(), list(cell.parameters()))
+        for orbit in (snt.rollout(cell, u, 9), loop(cell, u, 9))
+    )
+    assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_second_derivatives(plain):
+    cell = network(plain=plain, trainable=("coupling",), noise=False)
+    u = torch.randn(2, N).double().requires_grad_()
+    J = torch.nn.Parameter(cell.coupling.detach())
+
+    def orbit(u, J):
+        return torch.func.functional_call(Rolled(cell), {"cell.coupling": J}, (u,))
+
+    assert torch.autograd.gradgradcheck(orbit, (u, J))
+
+
+class Rolled(torch.nn.Module):
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, u):
+        return snt.rollout(self.cell, u, 3)
+
+
+def test_transforms_of_torch_take_the_loop():
+    cell = network(noise=False)
+    u, v = torch.randn(4, N).double(), torch.randn(4, N).double()
+
+    def last(u):
+        return snt.rollout(cell, u, 6)[-1]
+
+    jacobian = torch.stack([one_jacobian(cell, row) for row in u])
+    pushed = (jacobian @ v.unsqueeze(-1)).squeeze(-1)
+    assert_close(torch.func.jvp(last, (u,), (v,))[1], pushed)
+    for transform in (torch.func.jacrev, torch.func.jacfwd):
+        assert_close(torch.stack([transform(last)(row) for row in u]), jacobian)
+    # The door of `rollout` looks at numbers, which vmap forbids; what is behind it may be mapped.
+    mapped = torch.func.vmap(lambda u: cell.orbit(u, 6, None, None, None, 1)[1])(u)
+    assert_close(mapped, last(u))
+    with forward_ad.dual_level():
+        dual = last(forward_ad.make_dual(u, v))
+        assert_close(forward_ad.unpack_dual(dual).tangent, pushed)
+
+
+def one_jacobian(cell, u):
+    """Return D F^6 as the product of the Jacobians along the orbit."""
+    product = torch.eye(N, dtype=u.dtype)
+    for _ in range(6):
+        product = cell.jacobian(u) @ product
+        u = cell.map(u)
+    return product
+
+
+def test_thinned_orbits_need_no_memory_for_what_they_leave_out(monkeypatch):
+    cell, u = network(), torch.zeros(3, N, dtype=torch.float64)
+    sizes = []
+    empty = torch.Tensor.new_empty
+    monkeypatch.setattr(
+        torch.Tensor, "new_empty", lambda t, *shape: sizes.append(shape) or empty(t, *shape)
+    )
+    snt.rollout(cell, u, 1000, every=500)
+    assert sizes == [(2, 3, N)]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("grad", [False, True])
+def test_orbits_on_a_gpu_are_those_of_the_cpu(grad):
+    cell = network(trainable=NAMES[:-1] if grad else (), noise=False)
+    u, x = torch.randn(3, N).double(), torch.randn(STEPS, 3, I).double()
+    here = snt.rollout(cell, u, STEPS, x=x)
+    there = snt.rollout(cell.cuda(), u.cuda(), STEPS, x=x.cuda())
+    assert_close(there.cpu(), here, rtol=0, atol=1e-10)
