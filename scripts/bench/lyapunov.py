@@ -13,33 +13,20 @@ The line `peers` needs the packages of the extra `bench`: ``pip install 'sntorch
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
 import importlib
 import io
-import statistics
-import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
+from measure import Line, Sections, Work, table
 from torch import Tensor
 
 import sntorch as snt
 from sntorch.analysis import growth_rates, lyapunov_spectrum
-
-Work = Callable[[], Any]
-
-
-class Line(NamedTuple):
-    """A comparison: what is timed, over what, and the bound of the ratio."""
-
-    name: str
-    ours: Work
-    base: Work
-    bound: str
 
 
 def network(n: int, rows: int = 0) -> tuple[snt.SNTCell, Tensor]:
@@ -195,7 +182,7 @@ def _lyapynov(package: Any, J: Any, start: Any, k: int, steps: int) -> Work:
     return run
 
 
-SECTIONS: dict[str, Callable[[], Iterator[Line]]] = {
+SECTIONS: Sections = {
     "products": against_products,
     "qr": against_qr,
     "jacfwd": against_jacfwd,
@@ -206,36 +193,5 @@ SECTIONS: dict[str, Callable[[], Iterator[Line]]] = {
 }
 
 
-def seconds(work: Work) -> tuple[float, Any]:
-    start = time.process_time()
-    value = work()
-    return time.process_time() - start, value
-
-
-def compare(line: Line, rounds: int) -> str:
-    """Return the line's row of the table."""
-    ratios, difference = [], ""
-    for _ in range(rounds):
-        (ours, found), (base, expected) = seconds(line.ours), seconds(line.base)
-        ratios.append(ours / base)
-        if found is not None and expected is not None:
-            a, b = torch.as_tensor(found), torch.as_tensor(expected)
-            difference = f"{float((a - b).abs().max()):12.1e}"
-    return f"{line.name:52}{statistics.median(ratios):8.2f}  {line.bound:8}{difference}"
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", choices=list(SECTIONS), default=list(SECTIONS))
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    print(f"{'':52}{'ratio':>8}  {'bound':8}{'difference':>12}")
-    for name in options.only:
-        for line in SECTIONS[name]():
-            print(compare(line, options.rounds), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    table(SECTIONS, __doc__, rounds=3)

@@ -1,0 +1,116 @@
+"""What orbits and their gradients cost: times over those of bare matrix products and of other ways.
+
+All variants of a line run in turns in one process, on one thread, in float32; the figure is the
+median over rounds of the ratio of CPU times.  The network is an SNT cell with gain 1 and leak 0
+(with both, for `leak`), which reads 3 inputs per step where it is compared with ``nn.RNN``.
+
+    python scripts/bench/rollout.py [--rounds 7] [--only products noise leak rnn loop training]
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from measure import Line, Sections, Work, table
+from torch import Tensor, nn
+
+import sntorch as snt
+
+SHAPES = ((500, 16, 200), (500, 128, 60), (1000, 16, 80), (1000, 128, 20), (2000, 16, 20))
+"""Neurons, rows, steps."""
+
+
+def cell(n: int, **settings: Any) -> snt.SNTCell:
+    return snt.SNTCell(snt.couplings.gaussian(n), **settings)
+
+
+def products(n: int, rows: int, steps: int) -> Work:
+    """Return the floor: nothing but J U, `steps` times."""
+    J, U, out = torch.randn(n, n), torch.randn(n, rows), torch.empty(n, rows)
+
+    def run() -> None:
+        for _ in range(steps):
+            torch.mm(J, U, out=out)
+
+    return run
+
+
+@torch.no_grad()
+def silent(work: Work) -> None:
+    work()
+
+
+def against_products(bound: str = "", **settings: Any) -> Iterator[Line]:
+    for n, rows, steps in SHAPES:
+        f, u = cell(n, trainable=(), **settings), torch.randn(rows, n)
+        ours = functools.partial(silent, lambda f=f, u=u, steps=steps: snt.rollout(f, u, steps))
+        limit = bound or ("<= 1.35" if n < 1000 else "<= 1.15")
+        what = "".join(f", {name} {value}" for name, value in settings.items())
+        name = f"N = {n}, {rows} rows{what}: over products"
+        yield Line(name, ours, products(n, rows, steps), limit)
+
+
+def loop(f: snt.SNTCell, u: Tensor, steps: int, x: Tensor | None = None) -> Tensor:
+    """Return the orbit by the loop that a user would write."""
+    orbit: list[Tensor] = []
+    for t in range(steps):
+        u = f.map(u, None if x is None else x[t])
+        orbit.append(u)
+    return torch.stack(orbit)
+
+
+def against_loop() -> Iterator[Line]:
+    for n, rows, steps in ((100, 16, 400), (500, 16, 200)):
+        f, u = cell(n, trainable=(), leak=0.5, gain=1.5), torch.randn(rows, n)
+        ours = functools.partial(silent, lambda f=f, u=u, steps=steps: snt.rollout(f, u, steps))
+        slow = functools.partial(silent, lambda f=f, u=u, steps=steps: loop(f, u, steps))
+        name = f"N = {n}, {rows} rows: a loop over ours"
+        yield Line(name, slow, ours, ">= 3" if n == 100 else ">= 1.3")
+
+
+def against_rnn() -> Iterator[Line]:
+    for n, rows, steps in ((100, 16, 200), *SHAPES):
+        x, layer, rnn = torch.randn(steps, rows, 3), snt.SNT(cell(n, input_size=3)), nn.RNN(3, n)
+        ours = functools.partial(silent, functools.partial(_nothing, layer, x))
+        theirs = functools.partial(silent, functools.partial(_nothing, rnn, x))
+        bound = ">= 1.3" if rows == 16 else ">= 1.1"
+        yield Line(f"N = {n}, {rows} rows: nn.RNN over ours", theirs, ours, bound)
+
+
+def training() -> Iterator[Line]:
+    for n, rows, steps in ((100, 16, 100), (128, 64, 64), (500, 16, 100), (1000, 16, 50)):
+        x, layer, rnn = torch.randn(steps, rows, 3), snt.SNT(cell(n, input_size=3)), nn.RNN(3, n)
+        zeros = torch.zeros(rows, n)
+        name = f"N = {n}, {rows} rows, {steps} steps, trained"
+        ours = gradient(lambda layer=layer, x=x: layer(x)[0], n, rows, steps)
+        theirs = gradient(lambda rnn=rnn, x=x: rnn(x)[0], n, rows, steps)
+        slow = gradient(
+            lambda f=layer.cell, u=zeros, steps=steps, x=x: loop(f, u, steps, x), n, rows, steps
+        )
+        yield Line(f"{name}: nn.RNN over ours", theirs, ours, ">= 1.3" if n == 500 else ">= 0.9")
+        yield Line(f"{name}: a loop over ours", slow, ours, ">= 1.6" if n == 500 else "")
+
+
+def gradient(orbit: Work, n: int, rows: int, steps: int) -> Work:
+    weight = torch.randn(steps, rows, n)
+    return lambda: (orbit() * weight).sum().backward()
+
+
+def _nothing(module: nn.Module, x: Tensor) -> None:
+    module(x)
+
+
+SECTIONS: Sections = {
+    "products": against_products,
+    "noise": functools.partial(against_products, "<= 1.6", noise=0.1),
+    "leak": functools.partial(against_products, leak=0.5, gain=1.5),
+    "rnn": against_rnn,
+    "loop": against_loop,
+    "training": training,
+}
+
+if __name__ == "__main__":
+    table(SECTIONS, __doc__, rounds=7)
