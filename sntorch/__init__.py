@@ -19,7 +19,6 @@ from sntorch import landscape as landscape
 from sntorch import meanfield as meanfield
 from sntorch import plasticity as plasticity
 from sntorch import systems as systems
-from sntorch.cells import SNT as SNT
 from sntorch.cells import SNTCell as SNTCell
 from sntorch.compiled import compile_tangents as compile_tangents
 from sntorch.dynamics import Dynamics as Dynamics
@@ -30,6 +29,7 @@ from sntorch.flows import EulerMaruyama as EulerMaruyama
 from sntorch.flows import Flow as Flow
 from sntorch.flows import RungeKutta4 as RungeKutta4
 from sntorch.schedule import scheduled as scheduled
+from sntorch.sequence import SNT as SNT
 from sntorch.torchcells import TorchDynamics as TorchDynamics
 from sntorch.transfer import Transfer as Transfer
 

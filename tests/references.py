@@ -63,6 +63,20 @@ def gram_schmidt(columns):
     return basis, np.array(lengths)
 
 
+def twins(dtype):
+    """Return nn.RNN, nn.RNNCell and the SNTCell that is the same network in other variables."""
+    rnn = nn.RNN(3, 4).to(dtype)
+    cell = nn.RNNCell(3, 4).to(dtype)
+    theta = torch.linspace(-0.5, 0.5, 4, dtype=dtype)
+    weights = {name[:-3]: p for name, p in rnn.state_dict().items()}  # less their "_l0"
+    weights["bias_ih"].copy_(-theta)
+    weights["bias_hh"].zero_()
+    cell.load_state_dict(weights)
+    same = snt.SNTCell(weights["weight_hh"], threshold=theta, input_size=3)
+    same.load_state_dict({"input_weight": weights["weight_ih"]}, strict=False)
+    return rnn, cell, same
+
+
 def snt_step(
     u,
     x: Any,

@@ -30,12 +30,13 @@ FLOORS = [
         "transfer",
         "couplings",
     },
-    {"orbits", "cells", "torchcells", "systems", "plasticity", "meanfield"},
+    {"orbits", "cells", "sequence", "torchcells", "systems", "plasticity", "meanfield"},
     {"analysis", "landscape"},
     {"plot", "training", "studies", "cli"},
 ]
 SAME_FLOOR = {
     ("cells", "orbits"),
+    ("sequence", "cells"),
     ("plasticity", "cells"),
     ("systems", "cells"),
     ("landscape", "analysis"),

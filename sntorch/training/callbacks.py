@@ -18,7 +18,7 @@ from sntorch.analysis import (
     jacobian_spectrum,
     lyapunov_spectrum,
 )
-from sntorch.cells import SNT, SNTCell
+from sntorch.cells import SNTCell
 from sntorch.couplings import Coupling
 from sntorch.dynamics import observing, rollout
 from sntorch.landscape import (
@@ -31,6 +31,7 @@ from sntorch.landscape import (
 )
 from sntorch.meanfield import MeanField, solve
 from sntorch.results import Result
+from sntorch.sequence import SNT
 from sntorch.training.monitor import Monitor
 from sntorch.training.probes import Probe, recurrent_part
 

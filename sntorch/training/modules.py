@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from sntorch import checks
-from sntorch.cells import SNT, SNTCell
+from sntorch.cells import SNTCell
 from sntorch.dynamics import Dynamics, as_dynamics
+from sntorch.sequence import SNT
 
 __all__ = ["SequenceModel"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sntorch.cells import SNT
 from sntorch.dynamics import Dynamics, as_dynamics
+from sntorch.sequence import SNT
 from sntorch.torchcells import TorchDynamics
 
 __all__ = ["Listener", "Probe", "recurrent_part"]
