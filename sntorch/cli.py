@@ -5,6 +5,9 @@ cell.gain=0.8,1.0,1.2`` a sweep, ``sntorch resume=FOLDER`` continues an interrup
 configuration of its folder, changed by further overrides of single values.  A run writes its
 resolved configuration, ``config.yaml``, beside what `sntorch.training.experiment` writes.
 
+``sntorch validate`` computes what is known, on this machine or with ``--device cuda`` on another
+device, and prints measured and expected numbers; it ends with status 1 unless all agree.
+
 ``sntorch experiment=studies/NAME`` runs a study of `sntorch.studies` and no training: the parts of
 the configuration that say what to train are not read.
 
@@ -13,8 +16,13 @@ Hydra composes and instantiates; no code outside this file knows it.
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import json
 import os
 import pathlib
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import hydra
@@ -22,12 +30,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from sntorch import checks, config_dir
+from sntorch import checks, config_dir, validation
 from sntorch.studies.study import write
 from sntorch.training import ExactResume, RunRecorder
 from sntorch.training.experiment import conduct, prepare, steps_at, table
 
-__all__ = ["main", "study", "train"]
+__all__ = ["main", "study", "train", "validate"]
 
 
 def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
@@ -94,8 +102,31 @@ def _job(cfg: DictConfig) -> float | None:
     return train(cfg, folder, f"{choices['model']} learns {choices['task']}")
 
 
+def validate(arguments: Sequence[str]) -> int:
+    """Print the table of `sntorch.validation`; return 0 if every check passed, else 1."""
+    parser = argparse.ArgumentParser(prog="sntorch validate", description=validation.__doc__)
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1")
+    parser.add_argument("--json", action="store_true", help="print a JSON list, no table")
+    options = parser.parse_args(arguments)
+    outcomes: list[validation.Outcome] = []
+    if not options.json:
+        print(validation.heading())
+    for outcome in validation.validate(options.device):
+        outcomes.append(outcome)
+        if not options.json:
+            print(outcome.row(), flush=True)
+    failed = [outcome.name for outcome in outcomes if not outcome.passed]
+    if options.json:
+        print(json.dumps([dataclasses.asdict(o) | {"passed": o.passed} for o in outcomes]))
+    else:
+        print(f"\n{len(outcomes) - len(failed)} of {len(outcomes)} checks passed")
+    return 1 if failed else 0
+
+
 def main() -> None:
     """Run the command line; see the module's text for what it takes."""
+    if sys.argv[1:2] == ["validate"]:
+        sys.exit(validate(sys.argv[2:]))
     OmegaConf.register_new_resolver("sntorch.run_dir", _run_dir, replace=True)
     _job()
 

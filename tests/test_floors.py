@@ -32,7 +32,7 @@ FLOORS = [
     },
     {"orbits", "cells", "sequence", "torchcells", "systems", "plasticity", "meanfield"},
     {"analysis", "landscape"},
-    {"plot", "training", "studies", "cli"},
+    {"plot", "training", "studies", "validation", "cli"},
 ]
 SAME_FLOOR = {
     ("cells", "orbits"),
@@ -45,6 +45,8 @@ SAME_FLOOR = {
     ("cli", "plot"),
     ("cli", "training"),
     ("cli", "studies"),
+    ("cli", "validation"),
+    ("validation", "studies"),
 }
 EDGES = {  # heavy or foreign packages and the one room that knows each
     "matplotlib": "plot",
