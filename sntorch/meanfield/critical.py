@@ -25,6 +25,7 @@ from sntorch.meanfield.dynamic import common_noise
 from sntorch.meanfield.record import MeanField, Number, Parameters, enter, real
 from sntorch.meanfield.static import overlap, relax
 from sntorch.meanfield.stationary import answer, rescaled, settled, start
+from sntorch.meanfield.tables import Tables
 from sntorch.results import Result
 from sntorch.transfer import Transfer
 
@@ -341,8 +342,7 @@ def replicas(
         common[instant] = overlap(phi, part, some, part.independent, none)[0]
     slow = (~calm & (p.leak > 0)).nonzero().squeeze(-1)
     if len(slow):
-        mu, v = field.mean.reshape(-1)[slow], common[slow]
-        q = field.overlap.reshape(-1)[slow]
+        law = (each.reshape(-1)[slow, None] for each in (field.mean, common, field.overlap))
         lags = field.covariances.shape[-1] - 1
-        common[slow] = common_noise(phi, p.take(slow), mu, v, q, lags)
+        common[slow] = common_noise(Tables.of(phi, p.take(slow)), *law, lags).squeeze(-1)
     return Replicas(field=field, common=common.reshape(shape), independent=field.overlap)

@@ -24,14 +24,8 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.meanfield.averages import (
-    MOST_TERMS,
-    TERMS,
-    coefficients,
-    fineness,
-    intervals,
-    powers,
-)
+from sntorch.meanfield.averages import fineness, intervals
+from sntorch.meanfield.pairs import MOST_TERMS, TERMS, coefficients, powers
 from sntorch.meanfield.record import Number, Parameters, enter, nonnegative, real
 from sntorch.results import Result
 from sntorch.transfer import Transfer

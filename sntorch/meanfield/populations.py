@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.meanfield.averages import Moments, Pairs, fineness, intervals, moments
+from sntorch.meanfield.averages import Moments, fineness, intervals, moments
+from sntorch.meanfield.pairs import Pairs
 from sntorch.meanfield.record import Number, real
 from sntorch.results import Result
 from sntorch.transfer import Transfer, as_transfer

@@ -32,7 +32,7 @@ from sntorch import checks
 from sntorch.results import Result
 from sntorch.transfer import Transfer, as_transfer
 
-__all__ = ["MeanField", "Number", "Parameters", "enter", "nonnegative", "real"]
+__all__ = ["MeanField", "Number", "Parameters", "domain", "enter", "nonnegative", "real"]
 
 Number = npt.ArrayLike | Tensor
 """A number, array or tensor."""
@@ -213,7 +213,7 @@ def enter(
     ValueError
         For what is not finite or outside its domain, and shapes that do not broadcast.
     """
-    given = {name: real(name, value, *_DOMAIN[name]) for name, value in arguments.items()}
+    given = {name: domain(name, value) for name, value in arguments.items()}
     device = next((t.device for t in given.values() if t.device.type != "cpu"), None)
     given = given if device is None else {name: t.to(device) for name, t in given.items()}
     try:
@@ -225,6 +225,11 @@ def enter(
     named = dict(zip(given, (t.clone() for t in full), strict=True))
     flat = Parameters(**{name: t.reshape(-1) for name, t in named.items()})
     return flat, shape, named, as_transfer(transfer)
+
+
+def domain(name: str, value: Number) -> Tensor:
+    """Return the argument of that name as a float64 tensor if it is in its domain."""
+    return real(name, value, *_DOMAIN[name])
 
 
 def real(name: str, value: Number, low: float = -math.inf, high: float = math.inf) -> Tensor:

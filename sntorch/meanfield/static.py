@@ -23,17 +23,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from sntorch.meanfield.averages import (
-    MOST_TERMS,
-    TERMS,
-    Moments,
-    Pairs,
-    fineness,
-    image,
-    intervals,
-    is_closed,
-    moments,
-)
+from sntorch.meanfield.averages import Moments, fineness, image, intervals, is_closed, moments
+from sntorch.meanfield.pairs import MOST_TERMS, TERMS, Pairs
 from sntorch.meanfield.record import Parameters
 from sntorch.transfer import Transfer
 

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 import sntorch as snt
 from sntorch.meanfield import solve
-from sntorch.meanfield.dynamic import largest_root
+from sntorch.meanfield.growth import largest_root
 from sntorch.transfer import TRANSFERS
 
 
