@@ -33,14 +33,14 @@ from sntorch.meanfield.tables import Tables
 
 __all__ = ["Equations", "Ring", "common_noise", "fluctuating"]
 
-_LAGS, _MOST_LAGS = 64, 8192
+_LAGS, _MOST_LAGS = 64, 2**16
 _ROUNDS, _RISING = 300, 3000
 _TOLERANCE = 1e-11
 _LAST = 1e-7  # relative: the error after a Newton step is of the order of its square
 _FADED = 1e-9  # of v: what may be left of the covariance at the end of the ring
 _SETTLED = 1e-8  # of 1 + v: change with twice the terms and a finer mesh
-_DAMPING = 0.8
-_PLAIN = 3  # damped rounds before Newton's method
+_PACE, _FASTER, _SLOWER, _NEWTON = 4.0, 8.0, 32.0, 1e6  # rounds in one: in the beginning, and later
+_GROWN = 1.2
 _LENGTHS = 25.0  # correlation lengths that a ring begins with
 _BLOCK = 2**22
 
@@ -95,14 +95,17 @@ class Equations:
         mu = t.drive(pairs.mean.reshape(t.gain.shape)) / (1 - t.leak)
         return torch.cat([mu.unsqueeze(-1), divided(field, self.filter)], -1), field
 
-    def step(self, pairs: Pairs, x: Tensor, field: Tensor, mu: Tensor) -> Tensor:
-        """Return the step of Newton's method from x with the given field, and mean after it."""
+    def step(self, pairs: Pairs, x: Tensor, field: Tensor, mu: Tensor, share: Tensor) -> Tensor:
+        """Return the step from x with the given field, and mean after it.
+
+        It is that of Newton's method where `share` (B,) is 1, and an implicit round below.
+        """
         t, D, leak = self.tables, x[..., 1:], self.tables.leak
         B, P, n = D.shape
-        flat, weight = D.flatten(0, 1), t.power.unsqueeze(-1)
-        W = weight * pairs.slope(flat).reshape(B, 1, P, n)
-        tilt, bend = (weight * each.reshape(B, 1, P, n) for each in pairs.derivatives(flat))
-        miss = (field - curved(leak, D)).unsqueeze(2)
+        share = share[:, None, None]
+        flat, weight = D.flatten(0, 1), (share * t.power).unsqueeze(-1)
+        W, tilt, bend = (weight * each.reshape(B, 1, P, n) for each in pairs.derivatives(flat))
+        miss = (share * (field - curved(leak, D))).unsqueeze(2)
         one = torch.ones_like(leak[:, 0])
         psi = chains.solve(leak, one, W, torch.cat([miss, bend, tilt], 2))
         # What remains are variances and means: delta v = psi at lag 0, and the equation of mu.
@@ -111,8 +114,10 @@ class Equations:
         keep = torch.diag_embed(1 - leak)
         first, columns = psi[:, :, 0], psi[:, :, 1:]
         upper = torch.cat([eye - columns[:, :, :P, 0], -columns[:, :, P:, 0]], -1)
-        lower = torch.cat([-t.mean * mean_v, keep - t.mean * slope], -1)
-        known = torch.cat([first[..., 0], (1 - leak) * (mu - x[..., 0])], -1).unsqueeze(-1)
+        mean = share * t.mean
+        lower = torch.cat([-mean * mean_v, keep - mean * slope], -1)
+        pull = share.squeeze(-1) * (1 - leak) * (mu - x[..., 0])
+        known = torch.cat([first[..., 0], pull], -1).unsqueeze(-1)
         moved = torch.linalg.solve_ex(torch.cat([upper, lower], -2), known).result
         change = first + (columns * moved.reshape(B, 1, 2 * P, 1)).sum(2)
         return torch.cat([moved[:, P:], change], -1)
@@ -176,73 +181,69 @@ def _padded(x: Tensor, length: int) -> Tensor:
 
 
 def _grown(t: Tables, x: Tensor) -> Ring:
-    """Return the solution near x on a ring, and with terms, that are doubled until they suffice."""
-    terms, coarse = TERMS, None
+    """Return the solution near x on a ring, and with terms, that are doubled until they suffice.
+
+    What the next doubling would change is taken from the last two changes, of which each is a
+    smaller part of the one before.
+    """
+    terms, pace, coarse = TERMS, _PACE, None
+    before = torch.zeros_like(x[:, 0, 0])
     while True:
         equations = Equations(t, x.shape[-1] - 2, terms)
         mesh = equations.mesh(x) * (1 if terms == TERMS else 2)
-        x, residual = _fixed_point(equations, x, mesh, _PLAIN if coarse is None else 0)
-        lags = x.shape[-1] - 2
+        x, residual = _fixed_point(equations, x, mesh, pace)
+        pace, lags = _NEWTON, x.shape[-1] - 2
         left = (x[..., -1] - x[..., -1 - lags // 8]).abs()
-        if bool((left > _FADED * x[..., 1]).any()) and lags < _MOST_LAGS:
+        left = left.masked_fill(left <= _FADED * x[..., 1], 0).amax(-1)
+        if bool((left > 0).any()) and lags < _MOST_LAGS:
             x, coarse = _padded(x, 2 * lags + 2), None
             continue
-        residual = torch.maximum(residual, left.masked_fill(left <= _FADED * x[..., 1], 0).amax(-1))
+        residual = torch.maximum(residual, left)
         if is_closed(t.phi):
             break
         if coarse is not None:
             change = (x - coarse).abs().flatten(1).amax(-1)
-            if bool((change <= _SETTLED * (1 + x[..., 1].amax(-1))).all()) or terms >= MOST_TERMS:
-                residual = torch.maximum(residual, change)
+            next_change = change * (change / before.clamp(min=1e-300)).clamp(max=1)
+            settled = next_change <= _SETTLED * (1 + x[..., 1].amax(-1))
+            if bool(settled.all()) or terms >= MOST_TERMS:
+                residual = torch.maximum(residual, next_change)
                 break
+            before = change
         terms, coarse = 2 * terms, x
     return Ring(x[..., 0], x[..., 1:], residual)
 
 
-def _fixed_point(g: Equations, x: Tensor, mesh: int, plain: int) -> tuple[Tensor, Tensor]:
-    """Return the solution near x and its residual: damped rounds, then Newton's method.
+def _fixed_point(g: Equations, x: Tensor, mesh: int, pace: float) -> tuple[Tensor, Tensor]:
+    """Return the solution near x and its residual, by implicit rounds that turn into Newton steps.
 
-    Rows move on their own and leave when they are done.  One whose residual Newton's method does
-    not lower goes back to its best state and through twice as many damped rounds as before.
+    Rows move on their own and leave when they are done.  One whose residual grows goes back to its
+    best state, and on from there at a slower pace.
     """
     kept, best = x.clone(), torch.full_like(x[:, 0, 0], torch.inf)
     rows = torch.arange(len(x), device=x.device)
-    wait, penalty = torch.full_like(best, plain), torch.ones_like(best)
-    final = torch.zeros_like(best, dtype=torch.bool)
+    paces, last = torch.full_like(best, pace), torch.zeros_like(best, dtype=torch.bool)
     for _ in range(_ROUNDS):
         pairs = g.pairs(x, mesh)
         image, field = g.image(pairs, x)
-        size = (image - x).abs().flatten(1).amax(-1)
-        size = torch.where(size.isfinite(), size, torch.inf)
-        good = size <= best[rows]
-        kept[rows] = torch.where(good[:, None, None], x, kept[rows])
+        size = (image - x).abs().flatten(1).amax(-1).nan_to_num(torch.inf, torch.inf)
+        kept[rows] = torch.where((size <= best[rows])[:, None, None], x, kept[rows])
+        grown = size > _GROWN * best[rows]
         best[rows] = torch.minimum(size, best[rows])
-        go = ~(final | ((size <= _TOLERANCE * 1e-3) & (wait > 0)))
+        go = ~last & (size > 0)
         if not bool(go.any()):
             break
         if not bool(go.all()):
-            rows, g, x, image, field = rows[go], g.take(go), x[go], image[go], field[go]
-            good, wait, penalty = good[go], wait[go], penalty[go]
-            pairs = g.pairs(x, mesh)
-        lost = ~good & (wait <= 0)
-        penalty = torch.where(lost, 2 * penalty, penalty)
-        wait = torch.where(lost, penalty, wait - 1)
-        new = x + _DAMPING * (image - x)
-        final = torch.zeros_like(lost)
-        if bool((wait <= 0).any()):
-            step = g.step(pairs, x, field, image[..., 0])
-            newton = x + step
-            scale = newton[..., 1].unsqueeze(-1)
-            sane = newton.isfinite().all(-1) & (newton[..., 1] > 0)
-            sane &= newton[..., 1:].abs().amax(-1) <= newton[..., 1] * (1 + 1e-6)
-            jump = sane.all(-1) & (wait <= 0)
-            small = (step[..., 1:].abs() <= _LAST * scale).all(-1).all(-1)
-            final = jump & small
-            new = torch.where(jump[:, None, None], newton, new)
-            wait = torch.where(jump | (wait > 0), wait, 2 * penalty)
-        back = lost[:, None, None] & (wait > 0)[:, None, None]
-        x = torch.where(back, kept[rows], new)
-        x[..., 1] = x[..., 1].clamp(min=0)
+            rows, g, pairs, x = rows[go], g.take(go), pairs.take(go.repeat_interleave(x.shape[1])), x[go]
+            image, field, grown, paces = image[go], field[go], grown[go], paces[go]
+        step = g.step(pairs, x, field, image[..., 0], paces / (1 + paces))
+        new = x + step
+        v = new[..., 1]
+        sane = new.isfinite().all(-1) & (v > 0) & (new[..., 1:].abs().amax(-1) <= v * (1 + 1e-6))
+        sane = sane.all(-1) & ~grown
+        small = (step[..., 1:].abs() <= _LAST * v.unsqueeze(-1)).flatten(1).all(-1)
+        last = sane & small & (paces >= _NEWTON)
+        x = torch.where(sane[:, None, None], new, kept[rows])
+        paces = torch.where(sane, _FASTER * paces, paces.clamp(max=_NEWTON) / _SLOWER)
     return kept, best
 
 

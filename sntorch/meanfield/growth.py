@@ -22,7 +22,7 @@ from sntorch.meanfield.tables import Tables
 
 __all__ = ["constant_root", "largest_root", "slope_pairs"]
 
-_SECTIONS, _SWEEPS = 16, 12
+_SECTIONS, _SWEEPS = 32, 8
 _FLAT = 1e-13  # of the largest weight: where nothing changes any more
 _SETTLED = 1e-8
 

@@ -82,9 +82,8 @@ class Pairs:
         if self.closed:
             self.mean = transfer.mean(gain * mu, gain.square() * v)
         else:
-            a, mass = coefficients(transfer, gain, mu, v, mesh, terms)
-            self.a, self.mean = a, a[:, 0]
-            self.power = a.square()
+            self.a, mass = coefficients(transfer, gain, mu, v, mesh, terms + 2)
+            self.mean, self.power = self.a[:, 0], self.a[:, :terms].square()
             self.rest = (mass - self.power.sum(-1)).clamp(min=0)
 
     def take(self, rows: Tensor) -> Pairs:
@@ -123,19 +122,27 @@ class Pairs:
         value = total / self.v.clamp(min=1e-20).unsqueeze(-1)
         return torch.where(still, most.unsqueeze(-1), value)
 
-    def derivatives(self, D: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the derivatives of E f(u1) f(u2) in mu and in v at fixed covariance.
+    def derivatives(self, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the derivatives of this function in D, in mu, and in v at fixed D.
 
-        They are 2 E f' f and E f'' f: good enough for the steps of Newton's method, the remainder
-        of the series being left out.
+        They are E f' f', 2 E f' f and E f'' f, but of the series as it is summed: its remainder
+        E f^2 - sum a_n^2, on the power K + 1, has derivatives too.
         """
         if self.closed:
-            return self._shifted(D)
-        rho, a, v = self.rho(D), self.a, self.v.clamp(min=1e-300).unsqueeze(-1)
-        n = torch.arange(1, a.shape[-1]).to(v)
-        first = n.sqrt() * a[:, :-1] * a[:, 1:]
-        second = (n[:-1] * n[1:]).sqrt() * a[:, :-2] * a[:, 2:]
-        return 2 * _series(first, rho) / v.sqrt(), _series(second, rho) / v
+            return self._difference(D), *self._shifted(D)
+        rho, v, law = self.rho(D), self.v.clamp(min=1e-300).unsqueeze(-1), self.law
+        K = self.power.shape[-1]
+        n = torch.arange(1, K + 2).to(v)
+        a, last, rest = self.a[:, :K], rho.pow(K + 1), self.rest.unsqueeze(-1)
+        rising = (n[:K] - 1) * self.power
+        first = 2 * n[:K].sqrt() * a * self.a[:, 1 : K + 1] / v.sqrt()
+        second = (n[:K] * n[1:]).sqrt() * a * self.a[:, 2:]
+        by_D = (_series(rising[:, 1:], rho) + (K + 1) * rest * rho.pow(K)) / v
+        rest_mu = law.square_mu.unsqueeze(-1) - first.sum(-1, keepdim=True)
+        own = (second + rising).sum(-1, keepdim=True)
+        rest_v = law.square_v.unsqueeze(-1) - (own + (K + 1) * rest) / v
+        by_mu = _series(first, rho) + rest_mu * last
+        return by_D, by_mu, _series(second, rho) / v + rest_v * last
 
     @functools.cached_property
     def law(self) -> Moments:
