@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -127,7 +128,7 @@ def evolve(
         "leak": leak,
     }
     start = real("initial_mean", initial_mean), nonnegative("initial_variance", initial_variance)
-    shape = torch.broadcast_shapes(*(s.shape for s in start))
+    shape = np.broadcast_shapes(*(tuple(s.shape) for s in start))
     numbers["gain"] = real("gain", gain) + torch.zeros(shape, dtype=torch.float64)
     p, shape, arguments, phi = enter(numbers, transfer)
     mu, v = (s.expand(shape).reshape(-1) for s in start)

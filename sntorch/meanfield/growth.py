@@ -11,7 +11,11 @@ right side is positive (`sntorch.meanfield.chains`).
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 from torch import Tensor
 
 from sntorch.meanfield import chains
@@ -20,11 +24,15 @@ from sntorch.meanfield.dynamic import Equations, Ring
 from sntorch.meanfield.pairs import MOST_TERMS, TERMS
 from sntorch.meanfield.tables import Tables
 
-__all__ = ["constant_root", "largest_root", "slope_pairs"]
+__all__ = ["collective", "constant_root", "largest_root", "slope_pairs"]
 
 _SECTIONS, _SWEEPS = 32, 8
 _FLAT = 1e-13  # of the largest weight: where nothing changes any more
 _SETTLED = 1e-8
+_STEPS, _RESTARTS = 600, 30
+_SURE = 1e-9  # of an eigenvalue
+
+_Array = NDArray[np.float64]
 
 
 def slope_pairs(t: Tables, ring: Ring) -> Tensor:
@@ -81,3 +89,68 @@ def _above(leak: Tensor, W: Tensor, far: Tensor, z: Tensor) -> Tensor:
     """Say where z (B,) is above the largest root."""
     one = torch.ones_like(W[:, :, :1])
     return (chains.solve(leak, z, W, one, chains.beyond(leak, z, far)) > 0).flatten(1).all(-1)
+
+
+def collective(t: Tables, ring: Ring, pair: Tensor) -> Tensor:
+    """Return the exponent (B,) of the mean field itself; `pair` is E f' f' at the overlap."""
+    x = torch.cat([ring.mu.unsqueeze(-1), ring.covariance], -1)
+    g = Equations(t, 1, 4 * TERMS)
+    pairs = g.pairs(x, g.mesh(x))
+    flat = pairs.derivatives(ring.covariance.flatten(0, 1))
+    slopes = [each.reshape(ring.covariance.shape) for each in flat]
+    means = [each.reshape(t.gain.shape) for each in (pairs.law.slope, pairs.law.mean_v)]
+    frozen = t.power * pair.unsqueeze(1) / (1 - t.leak).unsqueeze(-1) + torch.diag_embed(t.leak)
+    edge = torch.linalg.eigvals(frozen).abs().amax(-1)
+    arrays = (t.leak, t.mean, t.power, *slopes, *means)
+    rows = zip(*(each.cpu().numpy() for each in arrays), strict=True)
+    each = zip(rows, edge.tolist(), strict=True)
+    found = [_Perturbation(*row).exponent(limit) for row, limit in each]
+    return torch.tensor(found, dtype=ring.mu.dtype, device=ring.mu.device)
+
+
+class _Perturbation:
+    """The map of D(t, t - k), m(t - k), w(t - k) (3, P, M + 1) of one network by a step."""
+
+    def __init__(self, leak: _Array, mean: _Array, power: _Array, by_D: _Array, by_mu: _Array,
+                 by_v: _Array, slope: _Array, mean_v: _Array) -> None:  # fmt: skip
+        self.leak, self.mean, self.power = leak, mean, power
+        self.by_D, self.by_mu, self.by_v = by_D, by_mu / 2, by_v / 2
+        self.slope, self.mean_v = slope, mean_v
+
+    def exponent(self, edge: float) -> float:
+        """Return the logarithm of the largest modulus, that of an eigenvalue or of the `edge`."""
+        x = np.zeros((3, *self.by_D.shape))
+        x[..., 0] = 1
+        x, growth = x.ravel(), []
+        for _ in range(_STEPS):
+            x = self.step(x)
+            norm = np.linalg.norm(x)
+            x, growth = x / norm, [*growth[-_STEPS // 4 :], np.log(norm)]
+        rate = float(np.mean(growth))
+        if rate <= np.log(edge) + 2 / _STEPS:
+            return float(np.log(edge))
+        try:
+            found = eigs(LinearOperator((x.size, x.size), self.step), k=2, v0=x, tol=_SURE,
+                         maxiter=_RESTARTS, return_eigenvectors=False)  # fmt: skip
+        except ArpackNoConvergence as failure:
+            found = failure.eigenvalues
+        return float(np.log(np.abs(found).max())) if len(found) else rate
+
+    def step(self, x: _Array) -> _Array:
+        """Return the perturbation one step later."""
+        D, m, w = x.reshape(3, *self.by_D.shape)
+        now_m, now_w, leak = m[:, :1], D[:, :1], self.leak[:, None]
+        w = np.concatenate([now_w, w[:, 1:]], -1)
+        c = self.power @ (self.by_D * D + self.by_mu * (m + now_m) + self.by_v * (w + now_w))
+        # X(s) = D(t+1, s) - leak D(t, s) obeys X(s+1) = leak X(s) + c(t, s).
+        X = np.stack([
+            lfilter([1], [1, -g], each[::-1], zi=[g * each[-1] / (1 - g)])[0][::-1]
+            for g, each in zip(self.leak, c, strict=True)
+        ])  # fmt: skip
+        new = np.empty_like(D)
+        new[:, 1:] = leak * D[:, :-1] + X[:, 1:]
+        new[:, :1] = X[:, :1] + leak * (leak * now_w + X[:, 1:2])
+        drive = self.mean @ (self.slope * m[:, 0] + self.mean_v * now_w[:, 0])
+        ahead = (self.leak * m[:, 0] + drive)[:, None]
+        past = np.concatenate([ahead, m[:, :-1]], -1), np.concatenate([new[:, :1], w[:, :-1]], -1)
+        return np.stack([new, *past]).ravel()

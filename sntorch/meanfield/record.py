@@ -32,7 +32,7 @@ from sntorch import checks
 from sntorch.results import Result
 from sntorch.transfer import Transfer, as_transfer
 
-__all__ = ["MeanField", "Number", "Parameters", "domain", "enter", "nonnegative", "real"]
+__all__ = ["MeanField", "Number", "Parameters", "at_lag", "domain", "enter", "nonnegative", "real"]
 
 Number = npt.ArrayLike | Tensor
 """A number, array or tensor."""
@@ -157,14 +157,7 @@ class MeanField(Result):
 
     def covariance(self, lag: int | Tensor) -> Tensor:
         """Return Delta_lag, of shape (..., *lag.shape)."""
-        lag = torch.as_tensor(lag, device=self.variance.device)
-        if lag.is_floating_point() or lag.is_complex() or lag.dtype == torch.bool:
-            raise ValueError(f"lag: expected whole numbers, got {lag.dtype}")
-        known = self.covariances.shape[-1]
-        flat = lag.abs().reshape(-1)
-        value = self.covariances[..., flat.clamp(max=known - 1)]
-        value = torch.where(flat < known, value, self.overlap.unsqueeze(-1))
-        return value.reshape(self.variance.shape + lag.shape)
+        return at_lag(self.covariances, self.overlap, lag)
 
     def correlation(self, lag: int | Tensor) -> Tensor:
         """Return Delta_lag / v, of shape (..., *lag.shape); NaN where nothing varies."""
@@ -201,6 +194,18 @@ class MeanField(Result):
         """Return variance, overlap, exponent and spectral radius, averaged over the ensembles."""
         names = ("mean", "variance", "overlap", "lyapunov", "radius")
         return {name: float(getattr(self, name).mean()) for name in names}
+
+
+def at_lag(covariances: Tensor, overlap: Tensor, lag: int | Tensor) -> Tensor:
+    """Return Delta (..., *lag.shape) from the known lags (..., L) and what follows them (...)."""
+    lag = torch.as_tensor(lag, device=overlap.device)
+    if lag.is_floating_point() or lag.is_complex() or lag.dtype == torch.bool:
+        raise ValueError(f"lag: expected whole numbers, got {lag.dtype}")
+    known = covariances.shape[-1]
+    flat = lag.abs().reshape(-1)
+    value = covariances[..., flat.clamp(max=known - 1)]
+    value = torch.where(flat < known, value, overlap.unsqueeze(-1))
+    return value.reshape(overlap.shape + lag.shape)
 
 
 def enter(

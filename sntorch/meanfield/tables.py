@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,7 +103,9 @@ class Tables:
         return torch.cat([upper, torch.cat(lower, -1)], -2)
 
 
-def read(phi: Transfer, std: Number, mean: Number, **vectors: Number) -> tuple[Tables, tuple[int, ...]]:
+def read(
+    phi: Transfer, std: Number, mean: Number, **vectors: Number
+) -> tuple[Tables, tuple[int, ...]]:
     """Return checked flat tables and the batch axes of the arguments.
 
     `vectors` are gain, threshold, threshold_std, noise and leak, a number or (..., P) each.
@@ -125,8 +128,8 @@ def read(phi: Transfer, std: Number, mean: Number, **vectors: Number) -> tuple[T
             raise ValueError(f"{name}: expected a number or (..., {P}), got {tuple(value.shape)}")
     shapes = [t.shape[:-2] for t in (S, Jbar)] + [t.shape[:-1] for t in numbers.values()]
     try:
-        batch = tuple(torch.broadcast_shapes(*shapes))
-    except RuntimeError:
+        batch = np.broadcast_shapes(*map(tuple, shapes))
+    except ValueError:
         raise ValueError(
             f"arguments: expected batch axes that broadcast, got {list(map(tuple, shapes))}"
         ) from None
