@@ -5,9 +5,9 @@ Perturbations psi of covariances that grow by z per step in both of their times 
 .. math:: (z^2 + \gamma_a^2)\, \psi_{a,k} - \gamma_a z (\psi_{a,k+1} + \psi_{a,k-1})
           - \sum_b W_{ab,k}\, \psi_{b,k} = r_{a,k}, \qquad W_{ab,k} = S_{ab}^2 E f_b' f_b'(k),
 
-even in the lag k: a banded system with P diagonals on either side, solved by LU factors.  Its matrix
-has no positive entry off the diagonal; its inverse is positive exactly where z is above the largest
-root of its determinant (Berman and Plemmons 1979), which is the largest Lyapunov exponent.
+even in the lag k: a banded system with P diagonals on either side, solved by LU factors.  Its
+matrix has no positive entry off the diagonal; its inverse is positive exactly where z is above the
+largest root of its determinant (Berman and Plemmons 1979), the exponential of the largest exponent.
 """
 
 from __future__ import annotations

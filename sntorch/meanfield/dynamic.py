@@ -233,7 +233,12 @@ def _fixed_point(g: Equations, x: Tensor, mesh: int, pace: float) -> tuple[Tenso
         if not bool(go.any()):
             break
         if not bool(go.all()):
-            rows, g, pairs, x = rows[go], g.take(go), pairs.take(go.repeat_interleave(x.shape[1])), x[go]
+            rows, g, pairs, x = (
+                rows[go],
+                g.take(go),
+                pairs.take(go.repeat_interleave(x.shape[1])),
+                x[go],
+            )
             image, field, grown, paces = image[go], field[go], grown[go], paces[go]
         step = g.step(pairs, x, field, image[..., 0], paces / (1 + paces))
         new = x + step

@@ -5,11 +5,13 @@ r"""Exponents of the mean field with leak: of single neurons, and of the mean fi
 .. math:: (z^2 + \gamma_a^2)\, \psi_{a,k} - \gamma_a z (\psi_{a,k+1} + \psi_{a,k-1})
           = \sum_b S_{ab}^2 E[f_b' f_b'](k)\, \psi_{b,k},
 
-and the largest exponent is the largest such z: above it, and only there, the solution for a positive
-right side is positive (`sntorch.meanfield.chains`).
+and the largest exponent is the largest such z: above it, and only there, the solution for a
+positive right side is positive (`sntorch.meanfield.chains`).
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,11 +76,11 @@ def largest_root(leak: Tensor, W: Tensor, far: Tensor) -> Tensor:
     low = constant_root(leak, far)
     high = torch.maximum(constant_root(leak, W.amax(-1)), low)
     share = torch.arange(1, _SECTIONS, dtype=leak.dtype, device=leak.device) / _SECTIONS
-    wide = [each.repeat_interleave(_SECTIONS - 1, 0) for each in (leak, W, far)]
+    leaks, weights, fars = (each.repeat_interleave(_SECTIONS - 1, 0) for each in (leak, W, far))
     edge = torch.ones(B, 1, dtype=torch.bool, device=leak.device)
     for _ in range(_SWEEPS):
         z = low.unsqueeze(-1) + (high - low).unsqueeze(-1) * share
-        above = torch.cat([_above(*wide, z.flatten()).reshape(B, -1), edge], -1)
+        above = torch.cat([_above(leaks, weights, fars, z.flatten()).reshape(B, -1), edge], -1)
         bounds = torch.cat([low.unsqueeze(-1), z, high.unsqueeze(-1)], -1)
         first = above.to(torch.int8).argmax(-1, keepdim=True)
         low, high = bounds.gather(-1, first).squeeze(-1), bounds.gather(-1, first + 1).squeeze(-1)
@@ -129,9 +131,10 @@ class _Perturbation:
         rate = float(np.mean(growth))
         if rate <= np.log(edge) + 2 / _STEPS:
             return float(np.log(edge))
+        options: dict[str, Any] = {"v0": x, "tol": _SURE, "maxiter": _RESTARTS}
         try:
-            found = eigs(LinearOperator((x.size, x.size), self.step), k=2, v0=x, tol=_SURE,
-                         maxiter=_RESTARTS, return_eigenvectors=False)  # fmt: skip
+            operator = LinearOperator((x.size, x.size), self.step)
+            found = eigs(operator, k=2, return_eigenvectors=False, **options)
         except ArpackNoConvergence as failure:
             found = failure.eigenvalues
         return float(np.log(np.abs(found).max())) if len(found) else rate

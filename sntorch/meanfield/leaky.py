@@ -29,7 +29,8 @@ def stand(t: Tables, mu: Tensor, v: Tensor, steps: int) -> dict[str, Tensor]:
     miss = torch.cat(scaled.image(at), -1) - torch.cat([mu, v], -1)
     q, pair = static_overlap(scaled, mu, v)
     W = t.power * at.slope_sq[:, None]
-    still = (t.noise == 0).all(-1) & (constant_root(t.leak, W) <= 1)
+    calm = (constant_root(t.leak, W) <= 1) | (v == 0).all(-1)
+    still = (t.noise == 0).all(-1) & calm
     q, pair = torch.where(still[:, None], v, q), torch.where(still[:, None], at.slope_sq, pair)
     parts: list[tuple[Tensor, dict[str, Tensor]]] = []
     for rows in (still.nonzero().squeeze(-1), (~still).nonzero().squeeze(-1)):

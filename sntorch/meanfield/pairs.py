@@ -1,7 +1,7 @@
 r"""Gaussian averages over pairs of times of one neuron: Hermite series in their correlation.
 
-Pairs of equal law N(mu, v) and covariance D, rho = D / v, follow from the Hermite coefficients a_n =
-E f He_n(h) / sqrt(n!) (Mehler; Price), which are shifted and rescaled by derivatives:
+Pairs of equal law N(mu, v) and covariance D, rho = D / v, follow from the Hermite coefficients
+a_n = E f He_n(h) / sqrt(n!) (Mehler; Price), which derivatives shift and rescale:
 
 .. math:: E f(u_1) f(u_2) &= \sum_n a_n^2 \rho^n, \qquad
           E f'(u_1) f'(u_2) = \frac1v \sum_n n\, a_n^2 \rho^{n-1}, \\
@@ -122,7 +122,7 @@ class Pairs:
         value = total / self.v.clamp(min=1e-20).unsqueeze(-1)
         return torch.where(still, most.unsqueeze(-1), value)
 
-    def derivatives(self, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def derivatives(self, D: Tensor) -> tuple[Tensor, ...]:
         """Return the derivatives of this function in D, in mu, and in v at fixed D.
 
         They are E f' f', 2 E f' f and E f'' f, but of the series as it is summed: its remainder
@@ -141,8 +141,12 @@ class Pairs:
         rest_mu = law.square_mu.unsqueeze(-1) - first.sum(-1, keepdim=True)
         own = (second + rising).sum(-1, keepdim=True)
         rest_v = law.square_v.unsqueeze(-1) - (own + (K + 1) * rest) / v
-        by_mu = _series(first, rho) + rest_mu * last
-        return by_D, by_mu, _series(second, rho) / v + rest_v * last
+        found = by_D, _series(first, rho) + rest_mu * last, _series(second, rho) / v + rest_v * last
+        rest = (law.slope_sq, law.square_mu, law.square_v - law.slope_sq)
+        still = v <= 1e-20
+        return tuple(
+            torch.where(still, b.unsqueeze(-1), a) for a, b in zip(found, rest, strict=True)
+        )
 
     @functools.cached_property
     def law(self) -> Moments:

@@ -13,9 +13,10 @@ without leak; populations are uncorrelated.  The exponents along an orbit of thi
 
 and the network's largest exponent is the larger of the two.  With leak the stationary covariances
 and both exponents follow from the exact two-time theory (`sntorch.meanfield.dynamic`,
-`sntorch.meanfield.growth`); a mean field that moves is recognised, not followed.  A sparse network with K inputs per
-neuron of variance J^2 / K obeys the same equations as the dense one, from K of about 10 on: so do
-`couplings.sparse` and, block by block, `couplings.dale`.
+`sntorch.meanfield.growth`); a mean field that moves is recognised, not followed.
+
+A sparse network with K inputs per neuron of variance J^2 / K obeys the same equations as the dense
+one, from K of about 10 on: so do `couplings.sparse` and, block by block, `couplings.dale`.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def populations(
 
     Notes
     -----
-    Limitation (C): with leak a mean field that moves is reported by ``period`` 0 and by a macroscopic
+    Limitation (C): with leak a mean field that moves is reported by ``period`` 0 and a macroscopic
     exponent above 0, and the numbers are those of the unstable stationary state.
 
     Raises
@@ -161,7 +162,9 @@ def populations(
         rows = kind.nonzero().squeeze(-1)
         if len(rows):
             start = tables.take(rows), mu[rows], v[rows]
-            parts.append((rows, (_standing if bool(leaky[rows[0]]) else follow)(*start, steps, window)))
+            parts.append(
+                (rows, (_standing if bool(leaky[rows[0]]) else follow)(*start, steps, window))
+            )
     found = joined(parts) | {"leaky": leaky}
     return _record(found, batch, window, repr(tables.phi))
 

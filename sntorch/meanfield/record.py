@@ -32,7 +32,17 @@ from sntorch import checks
 from sntorch.results import Result
 from sntorch.transfer import Transfer, as_transfer
 
-__all__ = ["MeanField", "Number", "Parameters", "at_lag", "domain", "enter", "nonnegative", "real"]
+__all__ = [
+    "NAMES",
+    "MeanField",
+    "Number",
+    "Parameters",
+    "at_lag",
+    "domain",
+    "enter",
+    "nonnegative",
+    "real",
+]
 
 Number = npt.ArrayLike | Tensor
 """A number, array or tensor."""
@@ -47,6 +57,9 @@ _DOMAIN = {
     "leak": (0.0, 1.0),
 }
 """Parameters of an ensemble and their domains [low, high)."""
+
+NAMES = tuple(_DOMAIN)
+"""The parameters in order."""
 
 _CONVERGED = 1e-8
 _TRANSITION = 1e-3

@@ -111,7 +111,8 @@ def answer(
     """Return the record that belongs to solutions of the rescaled equations."""
     scaled = rescaled(p)
     macro = spectral(scaled, s)
-    still = (p.noise == 0) & (p.leak + p.std * s.at.slope_sq.sqrt() <= 1)
+    calm = (p.leak + p.std * s.at.slope_sq.sqrt() <= 1) | (s.v == 0)
+    still = (p.noise == 0) & calm
     moving = ((p.leak > 0) & ~still & s.v.isfinite()).nonzero().squeeze(-1)
     q, pair = overlap(phi, scaled, s, scaled.static, still)
     micro = (p.leak + p.std * torch.where(still, s.at.slope_sq, pair).sqrt()).log()

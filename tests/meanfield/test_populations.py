@@ -159,7 +159,9 @@ def test_each_population_obeys_its_spectral_equation():
         gain=vector(*gain), mean=Jbar, std=S, threshold=vector(0.1, -0.2), leak=vector(*leak),
         threshold_std=vector(*s_th), noise=vector(*sigma),
     )  # fmt: skip
-    mu, v, lag = (t.tolist() for t in (field.mean, field.variance, field.covariance(torch.arange(4))))
+    mu, v, lag = (
+        t.tolist() for t in (field.mean, field.variance, field.covariance(torch.arange(4)))
+    )
     functions = [lambda u, g=g: np.tanh(g * u) for g in gain]
     means = [gaussian_mean(f, m, s) for f, m, s in zip(functions, mu, v, strict=True)]
     for k in (0, 2):
@@ -184,14 +186,19 @@ def test_macroscopic_exponent_with_leak_is_how_the_mean_relaxes():
     # Compared with the two-time mean field started beside the stationary one.
     numbers: dict[str, Any] = {"gain": 1.5, "leak": 0.5, "noise": 0.5}
     field = populations(**numbers, std=table([0.6]), mean=table([0.6]))
-    two = evolve(60, **numbers, std=0.6, mean=0.6, initial_mean=0.05, initial_variance=field.variance)
+    start = 0.05, float(field.variance)
+    two = evolve(60, **numbers, std=0.6, mean=0.6, initial_mean=start[0], initial_variance=start[1])
     gap = two.mean - field.mean
-    assert float((gap[60] / gap[40]).log()) / 20 == pytest.approx(float(field.macroscopic), abs=1e-5)
+    assert float((gap[60] / gap[40]).log()) / 20 == pytest.approx(
+        float(field.macroscopic), abs=1e-5
+    )
     # Without symmetry mean and covariance move together.
     numbers |= {"threshold": -0.1}
     field = populations(**numbers, std=table([0.6]), mean=table([0.6]))
     start = float(field.mean) + 0.05, float(field.variance)
-    two = evolve(120, **numbers, std=0.6, mean=0.6, initial_mean=start[0], initial_variance=start[1])
+    two = evolve(
+        120, **numbers, std=0.6, mean=0.6, initial_mean=start[0], initial_variance=start[1]
+    )
     gap = (two.mean - field.mean).abs()
     rate = float((gap[60] / gap[40]).log()) / 20
     assert rate == pytest.approx(float(field.macroscopic), abs=5e-3)

@@ -280,7 +280,9 @@ def test_largest_root_is_the_top_of_a_matrix():
     assert float(torch.linalg.eigvalsh(matrix)[-1]) == pytest.approx(z**2 + 0.25, abs=1e-9)
     flat = torch.full((1, 9), 0.49, dtype=torch.float64)
     far = flat[:, :1, None]
-    assert float(largest_root(leak[None, None], flat[:, None, None], far)) == pytest.approx(1.2, abs=1e-12)
+    assert float(largest_root(leak[None, None], flat[:, None, None], far)) == pytest.approx(
+        1.2, abs=1e-12
+    )
 
 
 def test_onset_with_leak():
