@@ -83,3 +83,12 @@ def test_magnetised_states_with_leak():
     assert not bool(found.chaotic[0])
     # Moving without a mean, the mean's own direction decides: f is odd.
     assert float(found.macroscopic[1]) == pytest.approx(math.log(0.5 + float(found.slope[1])))
+
+
+def test_the_exponent_of_mean_and_covariance_without_leak_is_that_of_mean_and_variance():
+    numbers: dict[str, Any] = {"gain": 6.0, "threshold": 0.3, "mean": 0.1, "transfer": "tanh01"}
+    without, tiny = solutions(**numbers), solutions(**numbers, leak=1e-8)
+    # The second of three: mean and variance leave it together.
+    assert float(without.macroscopic[1]) > 0.1
+    assert float(tiny.macroscopic[1]) == pytest.approx(float(without.macroscopic[1]), abs=1e-6)
+    assert tiny.variance.tolist() == pytest.approx(without.variance.tolist(), rel=1e-5)

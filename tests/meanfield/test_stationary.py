@@ -271,7 +271,7 @@ def test_small_leak_is_continuous():
 
 def test_largest_root_is_the_top_of_a_matrix():
     leak, power = tensor(0.5), 0.3 + 0.6 * torch.exp(-torch.arange(41).double() / 3)
-    z = float(largest_root(leak[None, None], power[None, None, None], power[-1:, None, None]))
+    z = float(largest_root(leak[None], power[None, None, None], power[-1:, None, None]))
     wide = torch.cat([power, power[-1].expand(400)])
     k = torch.arange(-len(wide) + 1, len(wide)).abs()
     matrix = torch.diag(wide[k])
@@ -280,7 +280,7 @@ def test_largest_root_is_the_top_of_a_matrix():
     assert float(torch.linalg.eigvalsh(matrix)[-1]) == pytest.approx(z**2 + 0.25, abs=1e-9)
     flat = torch.full((1, 9), 0.49, dtype=torch.float64)
     far = flat[:, :1, None]
-    assert float(largest_root(leak[None, None], flat[:, None, None], far)) == pytest.approx(
+    assert float(largest_root(leak[None], flat[:, None, None], far)) == pytest.approx(
         1.2, abs=1e-12
     )
 
