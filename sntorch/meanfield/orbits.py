@@ -12,9 +12,10 @@ from sntorch.meanfield.tables import Tables
 __all__ = ["arrive", "follow", "static_overlap"]
 
 _NEWTON = 30
-_REPEATS, _SLOW = 1e-9, 1e-5
+_REPEATS, _SLOW, _REST = 1e-9, 1e-5, 1e-12
 _RISING, _TERMS = 2000, 256
 _NUDGE = 1e-6
+_DEAD = 1e-13  # a variance that only rounding keeps alive
 
 
 def follow(t: Tables, mu: Tensor, v: Tensor, steps: int, window: int) -> dict[str, Tensor]:
@@ -42,13 +43,20 @@ def follow(t: Tables, mu: Tensor, v: Tensor, steps: int, window: int) -> dict[st
 def _orbit(
     t: Tables, mu: Tensor, v: Tensor, steps: int, window: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return means and variances (K, B, P), both exponents (B,), and the average E f'^2 (B, P)."""
+    """Return means and variances (K, B, P), both exponents (B,), and the average E f'^2 (B, P).
+
+    Where all come to rest, exponents and slopes are left to `_stand`.
+    """
     B, P = mu.shape
     for i in range(steps):
         # A nudge off symmetric points, where an unstable mean would stay for ever.
         if i == 1:
             mu = mu + _NUDGE
+        before = torch.cat([mu, v])
         mu, v = t.image(t.at(mu, v))
+        if i > 1 and bool((torch.cat([mu, v]) - before).abs().max() <= _REST * (1 + v.abs().max())):
+            orbit = mu.expand(window, -1, -1), v.expand(window, -1, -1)
+            return *orbit, torch.zeros_like(mu[:, 0]), torch.zeros_like(mu[:, 0]), 0 * mu
     means, variances = [], []
     small = torch.ones(B, P, 1, dtype=mu.dtype, device=mu.device)
     frame = torch.linspace(1, 2, 2 * P, dtype=mu.dtype, device=mu.device).expand(B, -1)[..., None]
@@ -120,7 +128,8 @@ def arrive(t: Tables, mu: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         fits = new.isfinite().all(-1) & (new[:, P:] >= 0).all(-1)
         fits &= (new - x).abs().amax(-1) <= 1e-3 * (1 + x.abs().amax(-1))
         x = torch.where(fits.unsqueeze(-1), new, x + miss)
-    return x[:, :P], x[:, P:]
+    alone = (t.static + t.noise == 0).all(-1) & (x[:, P:] < _DEAD).all(-1)
+    return x[:, :P], x[:, P:].masked_fill(alone.unsqueeze(-1), 0)
 
 
 def static_overlap(t: Tables, mu: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
