@@ -122,6 +122,20 @@ class Pairs:
         value = total / self.v.clamp(min=1e-20).unsqueeze(-1)
         return torch.where(still, most.unsqueeze(-1), value)
 
+    def both(self, D: Tensor) -> tuple[Tensor, Tensor]:
+        """Return E f f and E f' f' (P,) at one covariance (P,) each: the powers are shared."""
+        if self.closed or bool((self.v <= 1e-20).any()):
+            D = D.unsqueeze(-1)
+            return self(D).squeeze(-1), self.slope(D).squeeze(-1)
+        rising, rest, _ = self.slopes
+        rho = (D / self.v).clamp(-1, 1)
+        terms = self.power.shape[-1]
+        up = rho.unsqueeze(-1).expand(-1, terms).cumprod(-1)  # rho, ..., rho^terms
+        last = up[:, -1]
+        value = self.mean.square() + (self.power[:, 1:] * up[:, :-1]).sum(-1)
+        slope = rising[:, 0] + (rising[:, 1:] * up[:, :-2]).sum(-1)
+        return value + self.rest * last * rho, (slope + rest.squeeze(-1) * last) / self.v
+
     def derivatives(self, D: Tensor) -> tuple[Tensor, ...]:
         """Return the derivatives of this function in D, in mu, and in v at fixed D.
 
