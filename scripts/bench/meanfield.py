@@ -76,7 +76,12 @@ def main() -> None:
         jobs[f"100 x 100 points, {name}"] = lambda name=name: snt.meanfield.solve(
             gain=grid[:, None], noise=grid / 4, transfer=name
         )
-    jobs["point with leak"] = lambda: snt.meanfield.solve(gain=2.0, leak=0.5)
+    for gain in (2.0, 0.53, 0.51):  # chaos begins at 0.5
+        jobs[f"with leak, gain {gain}"] = lambda gain=gain: snt.meanfield.solve(gain=gain, leak=0.5)
+    std = torch.tensor([[1, 0.8], [0.7, 1.2]], dtype=torch.float64)
+    jobs["two populations with leak"] = lambda: snt.meanfield.populations(
+        gain=2.0, std=std, noise=0.1, leak=0.5
+    )
     jobs["two times, T = 500"] = lambda: mehler(500)
     jobs["two times, T = 1000"] = lambda: mehler(1000)
     jobs["Gauss-Hermite, T = 500"] = lambda: hermite(500)

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.meanfield.averages import Pairs, fineness, intervals, is_closed
+from sntorch.meanfield.averages import fineness, intervals, is_closed
+from sntorch.meanfield.pairs import Pairs
 from sntorch.meanfield.record import Number, real
 from sntorch.results import Result
 from sntorch.transfer import Transfer, as_transfer

@@ -1,21 +1,22 @@
-r"""Stationary mean field with leak: a covariance function, on a ring of lags.
+r"""Stationary mean field with leak: covariance functions, on a ring of lags.
 
 With a leak the field is correlated with the past of u, and v is not given by an equation of its own
-(the obvious one can be wrong by a factor of 3).  From u(t+1) = gamma u(t) + field(t) follows
+(the obvious one can be wrong by a factor of 3).  From u(t+1) = gamma u(t) + field(t) follows, for
+every population a,
 
-.. math:: (1 + \gamma^2) \Delta_k - \gamma (\Delta_{k+1} + \Delta_{k-1}) = C_k, \qquad
-          C_k = J^2 E[f f]_{\Delta_k} + s_\theta^2 + \sigma^2 \delta_{k0},
+.. math:: (1 + \gamma_a^2) \Delta_{a,k} - \gamma_a (\Delta_{a,k+1} + \Delta_{a,k-1}) = C_{a,k},
+          \qquad
+          C_{a,k} = \sum_b S_{ab}^2 E[f_b f_b]_{\Delta_{b,k}} + s_{\theta,a}^2
+                    + \sigma_a^2 \delta_{k0},
 
 a division in Fourier space, :math:`\hat\Delta = \hat C / |e^{i\omega} - \gamma|^2`, together with
-:math:`\mu (1 - \gamma) = \bar J E f - \theta`.  The largest exponent z = exp(lambda) is the largest
-root of
+:math:`\mu_a (1 - \gamma_a) = \sum_b \bar J_{ab} E f_b - \theta_a`.
 
-.. math:: (z^2 + \gamma^2 - J^2 p_k)\, \psi_k = \gamma z (\psi_{k+1} + \psi_{k-1}), \qquad
-          p_k = E f'(u_t) f'(u_{t+k}),
-
-where z^2 + gamma^2 is the top eigenvalue of a symmetric tridiagonal matrix whose eigenvector is
-positive and even: the pivots of its elimination from the far end are positive above the root and
-only there.  Constant p gives gamma + J sqrt(p), which is also where the far end begins.
+A few damped rounds of these reach the neighbourhood of the solution.  Then Newton's method takes
+over, whose linear system is a chain over the lags (`sntorch.meanfield.chains`) with two columns per
+population more, since every E f f depends on v and mu besides its own Delta_k: it costs no more
+than the averages, and near the onset of chaos, where rounds gain next to nothing, it needs no more
+steps than elsewhere.
 """
 
 from __future__ import annotations
@@ -25,104 +26,138 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from sntorch.meanfield.averages import MOST_TERMS, TERMS, Pairs, fineness, intervals, is_closed
-from sntorch.meanfield.record import Parameters
-from sntorch.transfer import Transfer
+from sntorch.meanfield import chains
+from sntorch.meanfield.averages import fineness, intervals, is_closed
+from sntorch.meanfield.pairs import MOST_TERMS, TERMS, Pairs
+from sntorch.meanfield.tables import Tables
 
-__all__ = ["Ring", "common_noise", "fluctuating", "largest_root", "slope_pairs"]
+__all__ = ["Equations", "Ring", "common_noise", "fluctuating"]
 
-_LAGS, _MOST_LAGS = 64, 8192
-_ROUNDS, _RISING = 600, 3000
+_LAGS, _MOST_LAGS = 64, 2**16
+_ROUNDS, _RISING = 300, 3000
 _TOLERANCE = 1e-11
+_LAST = 1e-7  # relative: the error after a Newton step is of the order of its square
 _FADED = 1e-9  # of v: what may be left of the covariance at the end of the ring
-_DAMPING = 0.8
-_PLAIN = 3  # damped rounds before acceleration
-_MEMORY = 8
+_SETTLED = 1e-8  # of 1 + v: change with twice the terms and a finer mesh
+_PACE, _FASTER, _SLOWER, _NEWTON = 4.0, 8.0, 32.0, 1e6  # rounds in one: in the beginning, and later
+_GROWN = 1.2
 _LENGTHS = 25.0  # correlation lengths that a ring begins with
-_SECTIONS, _SWEEPS = 256, 6
 _BLOCK = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
 class Ring:
-    """Mean (P,), covariances (P, M + 1) at the lags 0 to M, and the residual (P,)."""
+    """Means (B, P), covariances (B, P, M + 1) at the lags 0 to M, and the residual (B,)."""
 
     mu: Tensor
     covariance: Tensor
     residual: Tensor
 
 
-class _Equations:
-    """x -> G(x) for x = (mu, Delta_0, ..., Delta_M) (P, M + 2), at one accuracy."""
+class Equations:
+    """The equations for x = (mu, Delta_0, ..., Delta_M) (B, P, M + 2), at one accuracy."""
 
-    def __init__(self, transfer: Transfer, p: Parameters, lags: int, terms: int) -> None:
-        self.transfer, self.p, self.terms = transfer, p, terms
-        omega = torch.arange(lags + 1, dtype=torch.float64, device=p.gain.device)
+    def __init__(self, tables: Tables, lags: int, terms: int) -> None:
+        self.tables, self.terms = tables, terms
+        omega = torch.arange(lags + 1, dtype=torch.float64, device=tables.gain.device)
         omega = omega * (torch.pi / lags)
-        leak = p.leak.unsqueeze(-1)
+        leak = tables.leak.unsqueeze(-1)
         self.filter = 1 / (1 + leak.square() - 2 * leak * omega.cos())
 
-    def field(self, pairs: Pairs, D: Tensor) -> Tensor:
-        """Return the covariance of the field at all lags, noise included."""
-        p = self.p
-        field = p.std.square().unsqueeze(-1) * pairs(D) + p.static.unsqueeze(-1)
-        field[:, 0] += p.noise.square()
-        return field
-
-    def pairs(self, x: Tensor, mesh: int) -> Pairs:
-        """Return the pair averages at the state x."""
-        return Pairs(self.transfer, self.p.gain, x[:, 0], x[:, 1], mesh, self.terms)
+    def take(self, rows: Tensor) -> Equations:
+        """Return the equations of the networks at an index."""
+        part = object.__new__(Equations)
+        part.tables, part.terms = self.tables.take(rows), self.terms
+        part.filter = self.filter[rows]
+        return part
 
     def mesh(self, x: Tensor) -> int:
         """Return a mesh for all rows of x."""
-        v = x[:, 1]
-        fine = fineness(self.transfer, self.p.gain, x[:, 0], v)
-        return int(intervals(self.p.gain, v, fine).max())
+        t = self.tables
+        law = t.gain.flatten(), x[..., 0].flatten(), x[..., 1].flatten()
+        return int(intervals(law[0], law[2], fineness(t.phi, *law)).max())
 
-    def __call__(self, x: Tensor, mesh: int) -> Tensor:
-        """Return the image of x."""
-        p = self.p
-        pairs = self.pairs(x, mesh)
-        if is_closed(self.transfer):
-            mean = self.transfer.mean(p.gain * x[:, 0], p.gain.square() * x[:, 1])
-        else:
-            mean = pairs.mean
-        field = self.field(pairs, x[:, 1:])
-        mu = (p.mean * mean - p.threshold) / (1 - p.leak)
-        return torch.cat([mu.unsqueeze(-1), divided(field, self.filter)], -1)
+    def pairs(self, x: Tensor, mesh: int) -> Pairs:
+        """Return the pair averages, of B P laws, at the state x."""
+        t = self.tables
+        law = t.gain.flatten(), x[..., 0].flatten(), x[..., 1].flatten()
+        return Pairs(t.phi, *law, mesh, self.terms)
+
+    def field(self, pairs: Pairs, D: Tensor) -> Tensor:
+        """Return the covariance (B, P, M + 1) of the field at all lags, noise included."""
+        field = self.tables.field(pairs(D.flatten(0, 1)).reshape(D.shape))
+        field[..., 0] += self.tables.noise
+        return field
+
+    def image(self, pairs: Pairs, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the next x and the covariance of the field at this one."""
+        t, field = self.tables, self.field(pairs, x[..., 1:])
+        mu = t.drive(pairs.mean.reshape(t.gain.shape)) / (1 - t.leak)
+        return torch.cat([mu.unsqueeze(-1), divided(field, self.filter)], -1), field
+
+    def step(self, pairs: Pairs, x: Tensor, field: Tensor, mu: Tensor, share: Tensor) -> Tensor:
+        """Return the step from x with the given field, and mean after it.
+
+        It is that of Newton's method where `share` (B,) is 1, and an implicit round below.
+        """
+        t, D, leak = self.tables, x[..., 1:], self.tables.leak
+        B, P, n = D.shape
+        share = share[:, None, None]
+        flat, weight = D.flatten(0, 1), (share * t.power).unsqueeze(-1)
+        W, tilt, bend = (weight * each.reshape(B, 1, P, n) for each in pairs.derivatives(flat))
+        miss = (share * (field - curved(leak, D))).unsqueeze(2)
+        one = torch.ones_like(leak[:, 0])
+        psi = chains.solve(leak, one, W, torch.cat([miss, bend, tilt], 2))
+        # What remains are variances and means: delta v = psi at lag 0, and the equation of mu.
+        law, eye = pairs.law, torch.eye(P, dtype=x.dtype, device=x.device)
+        slope, mean_v = (each.reshape(B, 1, P) for each in (law.slope, law.mean_v))
+        keep = torch.diag_embed(1 - leak)
+        first, columns = psi[:, :, 0], psi[:, :, 1:]
+        upper = torch.cat([eye - columns[:, :, :P, 0], -columns[:, :, P:, 0]], -1)
+        mean = share * t.mean
+        lower = torch.cat([-mean * mean_v, keep - mean * slope], -1)
+        pull = share.squeeze(-1) * (1 - leak) * (mu - x[..., 0])
+        known = torch.cat([first[..., 0], pull], -1).unsqueeze(-1)
+        moved = torch.linalg.solve_ex(torch.cat([upper, lower], -2), known).result
+        change = first + (columns * moved.reshape(B, 1, 2 * P, 1)).sum(2)
+        return torch.cat([moved[:, P:], change], -1)
+
+
+def curved(leak: Tensor, D: Tensor) -> Tensor:
+    """Return the field whose division gives D (B, P, M + 1), on a ring."""
+    ahead = torch.cat([D[..., 1:], D[..., -2:-1]], -1)
+    behind = torch.cat([D[..., 1:2], D[..., :-1]], -1)
+    leak = leak.unsqueeze(-1)
+    return (1 + leak.square()) * D - leak * (ahead + behind)
 
 
 def divided(field: Tensor, kernel: Tensor) -> Tensor:
-    """Return the even sequence (P, M + 1) whose Fourier transform is that of `field` x `kernel`."""
+    """Return the even sequence (..., M + 1) whose transform is that of `field` x `kernel`."""
     lags = field.shape[-1] - 1
-    whole = torch.cat([field, field[:, 1:-1].flip(-1)], -1)
-    return torch.fft.irfft(torch.fft.rfft(whole) * kernel, n=2 * lags)[:, : lags + 1]
+    whole = torch.cat([field, field[..., 1:-1].flip(-1)], -1)
+    return torch.fft.irfft(torch.fft.rfft(whole) * kernel, n=2 * lags)[..., : lags + 1]
 
 
-def fluctuating(
-    transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, q: Tensor, pair: Tensor
-) -> Ring:
+def fluctuating(t: Tables, mu: Tensor, v: Tensor, q: Tensor, pair: Tensor) -> Ring:
     """Return the stationary covariance reached from a static part q and a bump above it.
 
-    With `pair` = E f' f' at covariance q, the covariance decays at long lags like exp(-kappa k),
-    2 gamma (cosh kappa - 1) = (1 - gamma)^2 - J^2 pair, and near the onset of chaos it is the bump
-    (v - q) sech^2(kappa k / 2) of a quadratic nonlinearity: the start, and the length of the ring.
+    Everything is (B, P).  With `pair` = E f' f' at covariance q, the covariance decays at long lags
+    like exp(-kappa k), for one population 2 gamma (cosh kappa - 1) = (1 - gamma)^2 - J^2 pair, and
+    near the onset of chaos it is the bump (v - q) sech^2(kappa k / 2) of a quadratic nonlinearity:
+    the start, and the length of the ring.
     """
-    gap = ((1 - p.leak).square() - p.std.square() * pair).clamp(min=1e-9)
-    kappa = (1 + gap / (2 * p.leak)).acosh()
+    kappa = _decay(t, pair)
     octave = (_LENGTHS / kappa / _LAGS).clamp(min=1).log2().ceil().to(torch.int64)
     lags = (_LAGS * 2**octave).clamp(max=_MOST_LAGS // 2)
     found: list[Ring] = []
     order: list[Tensor] = []
     for m in lags.unique().tolist():
         alike = (lags == m).nonzero().squeeze(-1)
-        for at in alike.split(max(1, _BLOCK // (64 * m))):
+        for at in alike.split(max(1, _BLOCK // (64 * m * v.shape[-1]))):
             k = torch.arange(m + 1, dtype=v.dtype, device=v.device)
-            bump = (v[at] - q[at]).unsqueeze(-1) / (kappa[at].unsqueeze(-1) * k / 2).clamp(
-                max=300
-            ).cosh().square()
-            x = torch.cat([mu[at].unsqueeze(-1), q[at].unsqueeze(-1) + bump], -1)
-            found.append(_grown(transfer, p.take(at), x))
+            shape = (kappa[at].unsqueeze(-1) * k / 2).clamp(max=300).cosh().square().reciprocal()
+            D = q[at].unsqueeze(-1) + (v[at] - q[at]).unsqueeze(-1) * shape.unsqueeze(1)
+            found.append(_grown(t.take(at), torch.cat([mu[at].unsqueeze(-1), D], -1)))
             order.append(at)
     width = max(r.covariance.shape[-1] for r in found)
     back = torch.cat(order).argsort()
@@ -133,135 +168,106 @@ def fluctuating(
     )
 
 
+def _decay(t: Tables, pair: Tensor) -> Tensor:
+    """Return the slowest rate kappa (B,) at which covariances decay."""
+    leak = t.leak.clamp(min=1e-3)
+    matrix = torch.diag_embed((1 - leak).square()) - t.power * pair.unsqueeze(1)
+    slowest = torch.linalg.eigvals(matrix / leak.unsqueeze(-1)).real.amin(-1)
+    return (1 + slowest.clamp(min=1e-9) / 2).acosh()
+
+
 def _padded(x: Tensor, length: int) -> Tensor:
-    return torch.cat([x, x[:, -1:].expand(-1, length - x.shape[-1])], -1)
+    return torch.cat([x, x[..., -1:].expand(*x.shape[:-1], length - x.shape[-1])], -1)
 
 
-def _grown(transfer: Transfer, p: Parameters, x: Tensor) -> Ring:
-    terms, residual = TERMS, torch.full_like(p.gain, torch.inf)
-    while True:
-        equations = _Equations(transfer, p, x.shape[-1] - 2, terms)
-        mesh = equations.mesh(x)
-        x, residual = _fixed_point(equations, x, mesh)
-        lags = x.shape[-1] - 2
-        tail = (x[:, -1] - x[:, -1 - lags // 8]).abs() > _FADED * x[:, 1]
-        if bool(tail.any()) and lags < _MOST_LAGS:
-            x = _padded(x, 2 * lags + 2)
-            continue
-        if is_closed(transfer) or terms >= MOST_TERMS:
-            break
-        finer = _Equations(transfer, p, lags, 2 * terms)
-        missed = (finer(x, 2 * mesh) - x).abs().amax(-1)
-        if bool((missed <= 1e-8 * (1 + x[:, 1])).all()):
-            residual = missed
-            break
-        terms *= 2
-    return Ring(x[:, 0], x[:, 1:], residual)
+def _grown(t: Tables, x: Tensor) -> Ring:
+    """Return the solution near x on a ring, and with terms, that are doubled until they suffice.
 
-
-def _fixed_point(g: _Equations, x: Tensor, mesh: int) -> tuple[Tensor, Tensor]:
-    """Return the fixed point of g near x and its residual: damped rounds, then Anderson's mixing.
-
-    Rows mix on their own; a row whose residual has grown tenfold forgets its past.
+    What the next doubling would change is taken from the last two changes, of which each is a
+    smaller part of the one before.
     """
-    past_x: list[Tensor] = []
-    past_r: list[Tensor] = []
-    best, size = torch.full_like(x[:, 0], torch.inf), torch.full_like(x[:, 0], torch.inf)
-    kept = x
-    for i in range(_ROUNDS):
-        r = g(x, mesh) - x
-        size = r.abs().amax(-1)
-        kept = torch.where((size <= best).unsqueeze(-1), x, kept)
-        best = torch.minimum(size, best)
-        if bool((best <= _TOLERANCE * (1 + kept[:, 1])).all()):
+    terms, pace, coarse = TERMS, _PACE, None
+    before = torch.zeros_like(x[:, 0, 0])
+    while True:
+        equations = Equations(t, x.shape[-1] - 2, terms)
+        mesh = equations.mesh(x) * (1 if terms == TERMS else 2)
+        x, residual = _fixed_point(equations, x, mesh, pace)
+        pace, lags = _NEWTON, x.shape[-1] - 2
+        left = (x[..., -1] - x[..., -1 - lags // 8]).abs()
+        left = left.masked_fill(left <= _FADED * x[..., 1], 0).amax(-1)
+        if bool((left > 0).any()) and lags < _MOST_LAGS:
+            x, coarse = _padded(x, 2 * lags + 2), None
+            continue
+        residual = torch.maximum(residual, left)
+        if is_closed(t.phi):
             break
-        past_x, past_r = [*past_x, x][-_MEMORY:], [*past_r, r][-_MEMORY:]
-        new = x + _DAMPING * r
-        if i >= _PLAIN:
-            mixed = _anderson(past_x, past_r)
-            sane = (mixed[:, 1:].abs().amax(-1) <= mixed[:, 1] * (1 + 1e-9)) & (size < 10 * best)
-            new = torch.where((sane & mixed.isfinite().all(-1)).unsqueeze(-1), mixed, new)
-        new[:, 1] = new[:, 1].clamp(min=0)
-        x = new
+        if coarse is not None:
+            change = (x - coarse).abs().flatten(1).amax(-1)
+            next_change = change * (change / before.clamp(min=1e-300)).clamp(max=1)
+            settled = next_change <= _SETTLED * (1 + x[..., 1].amax(-1))
+            if bool(settled.all()) or terms >= MOST_TERMS:
+                residual = torch.maximum(residual, next_change)
+                break
+            before = change
+        terms, coarse = 2 * terms, x
+    return Ring(x[..., 0], x[..., 1:], residual)
+
+
+def _fixed_point(g: Equations, x: Tensor, mesh: int, pace: float) -> tuple[Tensor, Tensor]:
+    """Return the solution near x and its residual, by implicit rounds that turn into Newton steps.
+
+    Rows move on their own and leave when they are done.  One whose residual grows goes back to its
+    best state, and on from there at a slower pace.
+    """
+    kept, best = x.clone(), torch.full_like(x[:, 0, 0], torch.inf)
+    rows = torch.arange(len(x), device=x.device)
+    paces, last = torch.full_like(best, pace), torch.zeros_like(best, dtype=torch.bool)
+    for _ in range(_ROUNDS):
+        pairs = g.pairs(x, mesh)
+        image, field = g.image(pairs, x)
+        size = (image - x).abs().flatten(1).amax(-1).nan_to_num(torch.inf, torch.inf)
+        kept[rows] = torch.where((size <= best[rows])[:, None, None], x, kept[rows])
+        grown = size > _GROWN * best[rows]
+        best[rows] = torch.minimum(size, best[rows])
+        go = ~last & (size > 0)
+        if not bool(go.any()):
+            break
+        if not bool(go.all()):
+            rows, g, pairs, x = (
+                rows[go],
+                g.take(go),
+                pairs.take(go.repeat_interleave(x.shape[1])),
+                x[go],
+            )
+            image, field, grown, paces = image[go], field[go], grown[go], paces[go]
+        step = g.step(pairs, x, field, image[..., 0], paces / (1 + paces))
+        new = x + step
+        v = new[..., 1]
+        sane = new.isfinite().all(-1) & (v > 0) & (new[..., 1:].abs().amax(-1) <= v * (1 + 1e-6))
+        sane = sane.all(-1) & ~grown
+        small = (step[..., 1:].abs() <= _LAST * v.unsqueeze(-1)).flatten(1).all(-1)
+        last = sane & small & (paces >= _NEWTON)
+        x = torch.where(sane[:, None, None], new, kept[rows])
+        paces = torch.where(sane, _FASTER * paces, paces.clamp(max=_NEWTON) / _SLOWER)
     return kept, best
 
 
-def _anderson(past_x: list[Tensor], past_r: list[Tensor]) -> Tensor:
-    dr = torch.stack([past_r[-1] - r for r in past_r[:-1]], -1)
-    dx = torch.stack([past_x[-1] - x for x in past_x[:-1]], -1)
-    gram = dr.mT @ dr
-    trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
-    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    right = dr.mT @ past_r[-1].unsqueeze(-1)
-    weight = torch.linalg.solve_ex(gram + (1e-13 * trace + 1e-300) * eye, right).result
-    step = past_r[-1] - (dr @ weight).squeeze(-1)
-    return past_x[-1] - (dx @ weight).squeeze(-1) + _DAMPING * step
-
-
-def common_noise(
-    transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, q: Tensor, lags: int
-) -> Tensor:
-    """Return the equal-time covariance (P,) of two replicas that receive the same noise.
+def common_noise(t: Tables, mu: Tensor, v: Tensor, q: Tensor, lags: int) -> Tensor:
+    """Return the equal-time covariance (B, P) of two replicas that receive the same noise.
 
     Its equations are those of one network with v given.  All of their coefficients are >= 0: plain
     rounds from the static part and the noise alone rise to the smallest solution.
     """
-    g = _Equations(transfer, p, lags, 4 * TERMS)
+    g = Equations(t, lags, 4 * TERMS)
     k = torch.arange(lags + 1, dtype=v.dtype, device=v.device)
-    shape = p.leak.unsqueeze(-1) ** k / (1 - p.leak.square()).unsqueeze(-1)
-    D = q.unsqueeze(-1) + p.noise.square().unsqueeze(-1) * shape
-    mesh = int(intervals(p.gain, v, fineness(transfer, p.gain, mu, v)).max())
-    pairs = Pairs(transfer, p.gain, mu, v, mesh, 4 * TERMS)
+    leak = t.leak.unsqueeze(-1)
+    D = q.unsqueeze(-1) + t.noise.unsqueeze(-1) * leak**k / (1 - leak.square())
+    x = torch.stack([mu, v], -1)
+    pairs = g.pairs(x, g.mesh(x))
     for _ in range(_RISING):
         new = divided(g.field(pairs, D), g.filter)
         done = bool(((new - D).abs().amax(-1) <= _TOLERANCE * (1 + v)).all())
         D = torch.minimum(new, v.unsqueeze(-1))
         if done:
             break
-    return D[:, 0]
-
-
-def slope_pairs(transfer: Transfer, p: Parameters, ring: Ring) -> Tensor:
-    """Return p_k = E f'(u_t) f'(u_{t+k}) (P, M + 1), to the terms that doubling asks for."""
-    v, terms, coarse = ring.covariance[:, 0], TERMS, None
-    mesh = int(intervals(p.gain, v, fineness(transfer, p.gain, ring.mu, v)).max())
-    while True:
-        value = Pairs(transfer, p.gain, ring.mu, v, mesh, terms).slope(ring.covariance)
-        if is_closed(transfer) or terms >= MOST_TERMS:
-            return value
-        if coarse is not None and bool(((value - coarse).abs() <= 1e-8 * (1 + value)).all()):
-            return value
-        terms, coarse = 2 * terms, value
-
-
-def largest_root(leak: Tensor, power: Tensor, far: Tensor) -> Tensor:
-    """Return the largest root z (P,) of the eigenproblem with J^2 p_k = `power` (P, M + 1).
-
-    `far` (P,) is its value beyond the last lag.
-    """
-    close = ((power - far.unsqueeze(-1)).abs() > 1e-13 * power[:, :1]).any(0).nonzero()
-    last = int(close.max()) + 1 if len(close) else 1
-    power = power[:, : last + 1]
-    low, high = leak + far.clamp(min=0).sqrt(), leak + power[:, 0].sqrt()
-    share = torch.linspace(0, 1, _SECTIONS + 1, dtype=leak.dtype, device=leak.device)
-    for _ in range(_SWEEPS):
-        z = low.unsqueeze(-1) + (high - low).unsqueeze(-1) * share
-        above = _above(leak.unsqueeze(-1), power, far.unsqueeze(-1), z)
-        above[:, -1] = True
-        first = above.to(torch.int8).argmax(-1, keepdim=True).clamp(min=1)
-        low, high = z.gather(-1, first - 1).squeeze(-1), z.gather(-1, first).squeeze(-1)
-    return (low + high) / 2
-
-
-def _above(leak: Tensor, power: Tensor, far: Tensor, z: Tensor) -> Tensor:
-    """Say where z (P, S) is above the largest root."""
-    side, total = leak * z, z.square() + leak.square()
-    half = (total - far) / 2
-    # Beyond the last lag the solution decays by the same factor at every lag.
-    factor = side / (half + (half.square() - side.square()).clamp(min=0).sqrt()).clamp(min=1e-300)
-    ok = torch.ones_like(z, dtype=torch.bool)
-    for k in range(power.shape[-1] - 1, 0, -1):
-        pivot = total - power[:, k : k + 1] - side * factor
-        ok &= pivot > 0
-        factor = side / pivot.clamp(min=1e-300)
-    return ok & (total - power[:, :1] - 2 * side * factor > 0)
+    return D[..., 0]

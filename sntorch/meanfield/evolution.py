@@ -20,18 +20,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.meanfield.averages import (
-    MOST_TERMS,
-    TERMS,
-    coefficients,
-    fineness,
-    intervals,
-    powers,
-)
+from sntorch.meanfield.averages import fineness, intervals
+from sntorch.meanfield.pairs import MOST_TERMS, TERMS, coefficients, powers
 from sntorch.meanfield.record import Number, Parameters, enter, nonnegative, real
 from sntorch.results import Result
 from sntorch.transfer import Transfer
@@ -133,7 +128,7 @@ def evolve(
         "leak": leak,
     }
     start = real("initial_mean", initial_mean), nonnegative("initial_variance", initial_variance)
-    shape = torch.broadcast_shapes(*(s.shape for s in start))
+    shape = np.broadcast_shapes(*(tuple(s.shape) for s in start))
     numbers["gain"] = real("gain", gain) + torch.zeros(shape, dtype=torch.float64)
     p, shape, arguments, phi = enter(numbers, transfer)
     mu, v = (s.expand(shape).reshape(-1) for s in start)

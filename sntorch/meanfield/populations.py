@@ -11,9 +11,12 @@ without leak; populations are uncorrelated.  The exponents along an orbit of thi
           M_{ab} = S_{ab}^2 E f_b'^2; \qquad
           \lambda_{macro}: \text{ the exponent of the map of } (\mu, v) \text{ itself},
 
-and the network's largest exponent is the larger of the two.  A sparse network with K inputs per
-neuron of variance J^2 / K obeys the same equations as the dense one, from K of about 10 on: so do
-`couplings.sparse` and, block by block, `couplings.dale`.
+and the network's largest exponent is the larger of the two.  With leak the stationary covariances
+and both exponents follow from the exact two-time theory (`sntorch.meanfield.dynamic`,
+`sntorch.meanfield.growth`); a mean field that moves is recognised, not followed.
+
+A sparse network with K inputs per neuron of variance J^2 / K obeys the same equations as the dense
+one, from K of about 10 on: so do `couplings.sparse` and, block by block, `couplings.dale`.
 """
 
 from __future__ import annotations
@@ -24,18 +27,16 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.meanfield.averages import Moments, Pairs, fineness, intervals, moments
-from sntorch.meanfield.record import Number, real
+from sntorch.meanfield.averages import fineness
+from sntorch.meanfield.leaky import joined, stand
+from sntorch.meanfield.orbits import follow
+from sntorch.meanfield.record import Number, at_lag
+from sntorch.meanfield.tables import Tables, read
 from sntorch.results import Result
 from sntorch.transfer import Transfer, as_transfer
 
 __all__ = ["PopulationField", "populations"]
 
-_NEWTON = 30
-_SOLVED = 1e-11
-_REPEATS, _SLOW = 1e-9, 1e-5
-_RISING, _TERMS = 2000, 256
-_NUDGE = 1e-6
 _KNOWN = 5.0  # over the window: the error of an exponent along a moving mean field
 
 
@@ -56,18 +57,23 @@ class PopulationField(Result):
     microscopic: Tensor
     """(...), exponent of perturbations that differ from neuron to neuron."""
     macroscopic: Tensor
-    """(...), exponent of the mean field itself; 0 on a closed curve, > 0 where it is chaotic."""
+    """(...), exponent of the mean field itself; 0 on a closed curve, > 0 where it is chaotic, and
+    with leak where the stationary mean field is unstable."""
     chaotic: Tensor
-    """(...), bool: an exponent above 0, on a moving mean field above 5 / K: better is not known."""
+    """(...), bool: an exponent above 0, on a moving mean field above 5 / K: better is not known;
+    with leak the microscopic exponent."""
     period: Tensor
     """(...), steps after which the mean field repeats: 1 stationary, 2 and more for a cycle, 0 for
     neither."""
     residual: Tensor
-    """(...), change of mean or variance over one period; NaN where there is none."""
+    """(...), change of mean or variance over one period; NaN where there is none; with leak the
+    largest violation of the equations."""
     means: Tensor
     """(K, ..., P), mu along the last K steps of the orbit."""
     variances: Tensor
     """(K, ..., P), v along them."""
+    covariances: Tensor
+    """(..., P, L), Delta_k at the lags 0, ..., L - 1; from lag L on it is the overlap."""
     transfer: str
     """Name of the transfer function."""
 
@@ -76,43 +82,15 @@ class PopulationField(Result):
         """Bool (...): the mean field stands still."""
         return self.period == 1
 
+    def covariance(self, lag: int | Tensor) -> Tensor:
+        """Return Delta_lag, of shape (..., P, *lag.shape); NaN where the mean field moves."""
+        return at_lag(self.covariances, self.overlap, lag)
+
     def scalars(self) -> dict[str, float]:
         """Return the exponents and the share of mean fields that stand still."""
         names = ("lyapunov", "microscopic", "macroscopic")
         values = {name: float(getattr(self, name).mean()) for name in names}
         return values | {"stationary": float(self.stationary.double().mean())}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Tables:
-    """B networks of P populations: gain, offsets (B, P) and weights (B, P, P)."""
-
-    phi: Transfer
-    gain: Tensor
-    mean: Tensor
-    power: Tensor
-    threshold: Tensor
-    static: Tensor
-    noise: Tensor
-    fine: int = 0
-
-    def at(self, mu: Tensor, v: Tensor) -> Moments:
-        """Return the averages (B, P)."""
-        mesh = int(intervals(self.gain.flatten(), v.flatten(), self.fine).max())
-        flat = moments(self.phi, self.gain.flatten(), mu.flatten(), v.flatten(), mesh)
-        names = [field.name for field in dataclasses.fields(Moments)]
-        return Moments(**{name: getattr(flat, name).reshape(v.shape) for name in names})
-
-    def image(self, at: Moments) -> tuple[Tensor, Tensor]:
-        """Return mean and variance one step later."""
-        mu = (self.mean @ at.mean.unsqueeze(-1)).squeeze(-1) - self.threshold
-        return mu, (self.power @ at.square.unsqueeze(-1)).squeeze(-1) + self.static + self.noise
-
-    def jacobian(self, at: Moments) -> Tensor:
-        """Return the derivative (B, 2P, 2P) of the map of (mu, v)."""
-        upper = torch.cat([self.mean * at.slope[:, None], self.mean * at.mean_v[:, None]], -1)
-        lower = [self.power * at.square_mu[:, None], self.power * at.square_v[:, None]]
-        return torch.cat([upper, torch.cat(lower, -1)], -2)
 
 
 def populations(
@@ -123,18 +101,20 @@ def populations(
     threshold: Number = 0.0,
     threshold_std: Number = 0.0,
     noise: Number = 0.0,
+    leak: Number = 0.0,
     transfer: str | Transfer = "tanh",
     steps: int = 1000,
     window: int = 240,
 ) -> PopulationField:
     """Return the mean field of P populations, stationary or moving.
 
-    The map of means and variances is iterated from active populations; where it comes to rest
-    Newton's method finishes, where it does not the last steps are the answer.
+    Without leak the map of means and variances is iterated from active populations; where it comes
+    to rest Newton's method finishes, where it does not the last steps are the answer.  With leak
+    the stationary covariances are found on a ring of lags.
 
     Parameters
     ----------
-    gain, threshold, threshold_std, noise
+    gain, threshold, threshold_std, noise, leak
         One number for all, or (..., P).
     std, mean
         Tables (..., P, P) of S and Jbar, as in `couplings.populations`; from column to row.
@@ -144,6 +124,11 @@ def populations(
         Iterations before the window.
     window
         K, the steps that are kept, and over which exponents of moving mean fields are averaged.
+
+    Notes
+    -----
+    Limitation (C): with leak a mean field that moves is reported by ``period`` 0 and a macroscopic
+    exponent above 0, and the numbers are those of the unstable stationary state.
 
     Raises
     ------
@@ -163,191 +148,49 @@ def populations(
     """
     checks.count("steps", steps)
     checks.count("window", window, low=4)
-    tables, batch = _enter(gain, std, mean, threshold, threshold_std, noise, as_transfer(transfer))
-    mu = tables.mean.clamp(min=0).sum(-1) - tables.threshold
-    v = tables.power.sum(-1) + tables.static + tables.noise
-    tables = dataclasses.replace(
-        tables, fine=fineness(tables.phi, tables.gain.flatten(), mu.flatten(), v.flatten())
-    )
-    means, variances, micro, macro, slopes = _orbit(tables, mu, v, steps, window)
-    period, residual = _period(means, variances)
-    result = {
-        "mean": means.mean(0),
-        "variance": variances.mean(0),
-        "slope_sq": slopes,
-        "overlap": torch.full_like(mu, torch.nan),
-    }
-    rest = (period == 1).nonzero().squeeze(-1)
-    if len(rest):
-        _stand(tables, rest, means, variances, result, micro, macro, residual)
-    largest = torch.maximum(micro, macro)
-    arrived = (period != 1) | (residual <= _REPEATS * (1 + variances[-1].amax(-1)))
-    period = torch.where(arrived, period, 0)
-    limit = torch.where(period == 1, 0.0, _KNOWN / window)
-    P = mu.shape[-1]
-    scalars = {
-        "lyapunov": largest,
-        "microscopic": micro,
-        "macroscopic": macro,
-        "chaotic": (largest > limit) & (variances[-1] > 0).any(-1),
-        "period": period,
-        "residual": residual,
-    }
+    tables, batch = read(
+        as_transfer(transfer), std, mean, gain=gain, threshold=threshold,
+        threshold_std=threshold_std, noise=noise, leak=leak,
+    )  # fmt: skip
+    active = tables.rescaled()
+    mu = active.mean.clamp(min=0).sum(-1) - active.threshold
+    v = active.power.sum(-1) + active.static + active.noise
+    law = (each.flatten() for each in (tables.gain, mu, v))
+    tables = dataclasses.replace(tables, fine=fineness(tables.phi, *law))
+    leaky, parts = (tables.leak > 0).any(-1), []
+    for kind in (leaky, ~leaky):
+        rows = kind.nonzero().squeeze(-1)
+        if len(rows):
+            start = tables.take(rows), mu[rows], v[rows]
+            parts.append(
+                (rows, (_standing if bool(leaky[rows[0]]) else follow)(*start, steps, window))
+            )
+    found = joined(parts) | {"leaky": leaky}
+    return _record(found, batch, window, repr(tables.phi))
+
+
+def _standing(t: Tables, mu: Tensor, v: Tensor, steps: int, window: int) -> dict[str, Tensor]:
+    found = stand(t, mu, v, steps)
+    found["means"] = found["mean"].expand(window, -1, -1)
+    found["variances"] = found["variance"].expand(window, -1, -1)
+    return found
+
+
+def _record(
+    found: dict[str, Tensor], batch: tuple[int, ...], window: int, name: str
+) -> PopulationField:
+    largest = torch.maximum(found["microscopic"], found["macroscopic"])
+    moves = (found["variances"][-1] > 0).any(-1)
+    limit = torch.where(found["period"] == 1, 0.0, _KNOWN / window)
+    chaotic = torch.where(found.pop("leaky"), found["microscopic"] > 0, largest > limit)
+    found |= {"lyapunov": largest, "chaotic": chaotic & moves}
+    P = found["mean"].shape[-1]
+    single = ("mean", "variance", "slope_sq", "overlap", "covariances")
+    orbit = ("means", "variances")
+    fields = {n: t.reshape(batch) for n, t in found.items() if n not in single + orbit}
     return PopulationField(
-        **{name: value.reshape(*batch, P) for name, value in result.items()},
-        **{name: value.reshape(batch) for name, value in scalars.items()},
-        means=means.reshape(-1, *batch, P),
-        variances=variances.reshape(-1, *batch, P),
-        transfer=repr(tables.phi),
+        **{n: found[n].reshape(*batch, *found[n].shape[1:]) for n in single},
+        **{n: found[n].reshape(window, *batch, P) for n in orbit},
+        **fields,
+        transfer=name,
     )
-
-
-def _enter(
-    gain: Number,
-    std: Number,
-    mean: Number,
-    threshold: Number,
-    threshold_std: Number,
-    noise: Number,
-    phi: Transfer,
-) -> tuple[_Tables, tuple[int, ...]]:
-    S = real("std", std, low=0.0)
-    if S.ndim < 2 or S.shape[-1] != S.shape[-2]:
-        raise ValueError(f"std: expected a square table (..., P, P), got {tuple(S.shape)}")
-    P = S.shape[-1]
-    Jbar = real("mean", mean)
-    if Jbar.ndim and Jbar.shape[-2:] != (P, P):
-        raise ValueError(f"mean: expected a number or (..., {P}, {P}), got {tuple(Jbar.shape)}")
-    vectors = {
-        "gain": real("gain", gain),
-        "threshold": real("threshold", threshold),
-        "threshold_std": real("threshold_std", threshold_std, low=0.0),
-        "noise": real("noise", noise, low=0.0),
-    }
-    for name, value in vectors.items():
-        if value.ndim and value.shape[-1] not in (1, P):
-            raise ValueError(f"{name}: expected a number or (..., {P}), got {tuple(value.shape)}")
-    shapes = [t.shape[:-2] for t in (S, Jbar)] + [t.shape[:-1] for t in vectors.values()]
-    try:
-        batch = tuple(torch.broadcast_shapes(*shapes))
-    except RuntimeError:
-        raise ValueError(
-            f"arguments: expected batch axes that broadcast, got {list(map(tuple, shapes))}"
-        ) from None
-    wide = {name: t.expand(*batch, P).reshape(-1, P) for name, t in vectors.items()}
-    tables = _Tables(
-        phi=phi,
-        gain=wide["gain"],
-        mean=Jbar.expand(*batch, P, P).reshape(-1, P, P),
-        power=S.square().expand(*batch, P, P).reshape(-1, P, P),
-        threshold=wide["threshold"],
-        static=wide["threshold_std"].square(),
-        noise=wide["noise"].square(),
-    )
-    return tables, batch
-
-
-def _orbit(
-    tables: _Tables, mu: Tensor, v: Tensor, steps: int, window: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return means and variances (K, B, P), both exponents (B,), and the average E f'^2 (B, P)."""
-    B, P = mu.shape
-    for i in range(steps):
-        # A nudge off symmetric points, where an unstable mean would stay for ever.
-        if i == 1:
-            mu = mu + _NUDGE
-        mu, v = tables.image(tables.at(mu, v))
-    means, variances = [], []
-    small = torch.ones(B, P, 1, dtype=mu.dtype, device=mu.device)
-    frame = torch.linspace(1, 2, 2 * P, dtype=mu.dtype, device=mu.device).expand(B, -1)[..., None]
-    micro, macro, slopes = torch.zeros_like(mu[:, 0]), torch.zeros_like(mu[:, 0]), 0 * mu
-    for i in range(2 * window):
-        at = tables.at(mu, v)
-        small = (tables.power * at.slope_sq[:, None]) @ small
-        frame = tables.jacobian(at) @ frame
-        grown = small.sum((-2, -1)), frame.square().sum((-2, -1)).sqrt()
-        small = small / grown[0].clamp(min=1e-300)[:, None, None]
-        frame = frame / grown[1].clamp(min=1e-300)[:, None, None]
-        if i >= window:  # by then the frames have turned to the leading directions
-            micro, macro = micro + grown[0].log() / 2, macro + grown[1].log()
-            slopes = slopes + at.slope_sq / window
-            means.append(mu)
-            variances.append(v)
-        mu, v = tables.image(at)
-    return torch.stack(means), torch.stack(variances), micro / window, macro / window, slopes
-
-
-def _period(means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the period (B,) of each orbit (K, B, P), 0 without one, and what is left of it."""
-    x = torch.cat([means, variances], -1)
-    scale = 1 + x.abs().amax((0, 2))
-    period = torch.zeros(x.shape[1], dtype=torch.int64, device=x.device)
-    residual = torch.full_like(scale, torch.nan)
-    for k in range(1, len(x) // 2 + 1):
-        change = (x[k:] - x[:-k])[-k:].abs().amax((0, 2))
-        # A slow approach to rest looks alike after one step: `_stand` tells whether there is one.
-        new = (period == 0) & (change <= (_SLOW if k == 1 else _REPEATS) * scale)
-        period, residual = torch.where(new, k, period), torch.where(new, change, residual)
-    return period, residual
-
-
-def _stand(
-    tables: _Tables,
-    rows: Tensor,
-    means: Tensor,
-    variances: Tensor,
-    result: dict[str, Tensor],
-    micro: Tensor,
-    macro: Tensor,
-    residual: Tensor,
-) -> None:
-    """Write mean fields at rest, to the last digit, with their exact exponents."""
-    weights = {
-        f.name: getattr(tables, f.name)[rows]
-        for f in dataclasses.fields(_Tables)
-        if f.name not in ("phi", "fine")
-    }
-    part = dataclasses.replace(tables, **weights)
-    P = means.shape[-1]
-    x = torch.cat([means[-1, rows], variances[-1, rows]], -1)
-    for _ in range(_NEWTON):
-        at = part.at(x[:, :P], x[:, P:])
-        miss = torch.cat(part.image(at), -1) - x
-        if bool((miss.abs() <= 1e-15 * (1 + x.abs())).all()):
-            break
-        eye = torch.eye(2 * P, dtype=x.dtype, device=x.device)
-        step = torch.linalg.solve_ex(eye - part.jacobian(at), miss.unsqueeze(-1)).result
-        new = x + step.squeeze(-1)
-        # At a transition the matrix is singular: there the map itself goes on.
-        fits = new.isfinite().all(-1) & (new[:, P:] >= 0).all(-1)
-        fits &= (new - x).abs().amax(-1) <= 1e-3 * (1 + x.abs().amax(-1))
-        x = torch.where(fits.unsqueeze(-1), new, x + miss)
-    mu, v = x[:, :P], x[:, P:]
-    at = part.at(mu, v)
-    miss = torch.cat(part.image(at), -1) - x
-    result["mean"][rows], result["variance"][rows], result["slope_sq"][rows] = mu, v, at.slope_sq
-    result["overlap"][rows] = _overlap(part, mu, v)
-    residual[rows] = miss.abs().amax(-1)
-    growth = torch.linalg.eigvals(part.power * at.slope_sq[:, None]).abs().amax(-1)
-    micro[rows] = growth.log() / 2
-    own = torch.linalg.eigvals(part.jacobian(at)).abs().amax(-1).log()
-    # Where nothing varies, v is quadratic in the perturbation of a neuron and counts half.
-    quiet = (v == 0).all(-1)
-    mean_only = torch.linalg.eigvals(part.mean * at.slope[:, None]).abs().amax(-1).log()
-    macro[rows] = torch.where(quiet, torch.maximum(mean_only, micro[rows]), own)
-
-
-def _overlap(part: _Tables, mu: Tensor, v: Tensor) -> Tensor:
-    """Return the smallest static overlap (B, P), rising from below."""
-    mesh = int(intervals(part.gain.flatten(), v.flatten(), part.fine).max())
-    flat = (part.gain.flatten(), mu.flatten(), v.flatten())
-    pairs = Pairs(part.phi, *flat, mesh, _TERMS)
-    q = part.static
-    for _ in range(_RISING):
-        products = pairs(q.reshape(-1, 1)).reshape(v.shape)
-        new = (part.power @ products.unsqueeze(-1)).squeeze(-1) + part.static
-        done = bool(((new - q).abs() <= 1e-13 * (1 + v)).all())
-        q = torch.minimum(new, v)
-        if done:
-            break
-    return q

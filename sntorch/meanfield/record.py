@@ -32,7 +32,17 @@ from sntorch import checks
 from sntorch.results import Result
 from sntorch.transfer import Transfer, as_transfer
 
-__all__ = ["MeanField", "Number", "Parameters", "enter", "nonnegative", "real"]
+__all__ = [
+    "NAMES",
+    "MeanField",
+    "Number",
+    "Parameters",
+    "at_lag",
+    "domain",
+    "enter",
+    "nonnegative",
+    "real",
+]
 
 Number = npt.ArrayLike | Tensor
 """A number, array or tensor."""
@@ -47,6 +57,9 @@ _DOMAIN = {
     "leak": (0.0, 1.0),
 }
 """Parameters of an ensemble and their domains [low, high)."""
+
+NAMES = tuple(_DOMAIN)
+"""The parameters in order."""
 
 _CONVERGED = 1e-8
 _TRANSITION = 1e-3
@@ -157,14 +170,7 @@ class MeanField(Result):
 
     def covariance(self, lag: int | Tensor) -> Tensor:
         """Return Delta_lag, of shape (..., *lag.shape)."""
-        lag = torch.as_tensor(lag, device=self.variance.device)
-        if lag.is_floating_point() or lag.is_complex() or lag.dtype == torch.bool:
-            raise ValueError(f"lag: expected whole numbers, got {lag.dtype}")
-        known = self.covariances.shape[-1]
-        flat = lag.abs().reshape(-1)
-        value = self.covariances[..., flat.clamp(max=known - 1)]
-        value = torch.where(flat < known, value, self.overlap.unsqueeze(-1))
-        return value.reshape(self.variance.shape + lag.shape)
+        return at_lag(self.covariances, self.overlap, lag)
 
     def correlation(self, lag: int | Tensor) -> Tensor:
         """Return Delta_lag / v, of shape (..., *lag.shape); NaN where nothing varies."""
@@ -203,6 +209,18 @@ class MeanField(Result):
         return {name: float(getattr(self, name).mean()) for name in names}
 
 
+def at_lag(covariances: Tensor, overlap: Tensor, lag: int | Tensor) -> Tensor:
+    """Return Delta (..., *lag.shape) from the known lags (..., L) and what follows them (...)."""
+    lag = torch.as_tensor(lag, device=overlap.device)
+    if lag.is_floating_point() or lag.is_complex() or lag.dtype == torch.bool:
+        raise ValueError(f"lag: expected whole numbers, got {lag.dtype}")
+    known = covariances.shape[-1]
+    flat = lag.abs().reshape(-1)
+    value = covariances[..., flat.clamp(max=known - 1)]
+    value = torch.where(flat < known, value, overlap.unsqueeze(-1))
+    return value.reshape(overlap.shape + lag.shape)
+
+
 def enter(
     arguments: Mapping[str, Number], transfer: str | Transfer
 ) -> tuple[Parameters, tuple[int, ...], dict[str, Tensor], Transfer]:
@@ -213,7 +231,7 @@ def enter(
     ValueError
         For what is not finite or outside its domain, and shapes that do not broadcast.
     """
-    given = {name: real(name, value, *_DOMAIN[name]) for name, value in arguments.items()}
+    given = {name: domain(name, value) for name, value in arguments.items()}
     device = next((t.device for t in given.values() if t.device.type != "cpu"), None)
     given = given if device is None else {name: t.to(device) for name, t in given.items()}
     try:
@@ -225,6 +243,11 @@ def enter(
     named = dict(zip(given, (t.clone() for t in full), strict=True))
     flat = Parameters(**{name: t.reshape(-1) for name, t in named.items()})
     return flat, shape, named, as_transfer(transfer)
+
+
+def domain(name: str, value: Number) -> Tensor:
+    """Return the argument of that name as a float64 tensor if it is in its domain."""
+    return real(name, value, *_DOMAIN[name])
 
 
 def real(name: str, value: Number, low: float = -math.inf, high: float = math.inf) -> Tensor:

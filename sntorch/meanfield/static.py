@@ -23,17 +23,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from sntorch.meanfield.averages import (
-    MOST_TERMS,
-    TERMS,
-    Moments,
-    Pairs,
-    fineness,
-    image,
-    intervals,
-    is_closed,
-    moments,
-)
+from sntorch.meanfield.averages import Moments, fineness, image, intervals, is_closed, moments
+from sntorch.meanfield.pairs import MOST_TERMS, TERMS, Pairs
 from sntorch.meanfield.record import Parameters
 from sntorch.transfer import Transfer
 
@@ -221,7 +212,7 @@ def _refine(
 ) -> tuple[Tensor, Tensor]:
     """Return overlap and slope pair from as many terms of the series as doubling asks for."""
     terms = TERMS
-    result = torch.stack(_rise(Pairs(*args, mesh, terms), power, added))
+    result = torch.stack(_rise(Pairs(*args, mesh, terms), power, added, added))
     if is_closed(args[0]):
         return result[0], result[1]
     rows = torch.arange(len(power), device=power.device)
@@ -229,7 +220,7 @@ def _refine(
         terms *= 2
         phi, gain, mu, v = args
         pairs = Pairs(phi, gain[rows], mu[rows], v[rows], mesh, terms)
-        fine = torch.stack(_rise(pairs, power[rows], added[rows]))
+        fine = torch.stack(_rise(pairs, power[rows], added[rows], result[0, rows]))
         moved = (fine - result[:, rows]).abs()
         moving = (moved[0] > _SETTLED * (1 + fine[0])) | (moved[1] > _SETTLED_SLOPE * (1 + fine[1]))
         result[:, rows] = fine
@@ -239,14 +230,13 @@ def _refine(
     return result[0], result[1]
 
 
-def _rise(pairs: Pairs, power: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
-    """Return overlap and slope pair; rows leave the loop once they have converged."""
-    result, q = added.clone(), added
+def _rise(pairs: Pairs, power: Tensor, added: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    """Return overlap and slope pair from q on; rows leave the loop once they have converged."""
+    result = q.clone()
     rows, part = torch.arange(len(q), device=q.device), pairs
     for _ in range(_RISING):
-        D = q.unsqueeze(-1)
-        gap = power * part(D).squeeze(-1) + added - q
-        slope = power * part.slope(D).squeeze(-1)
+        value, slope = part.both(q)
+        gap, slope = power * value + added - q, power * slope
         step = torch.where(slope < 1, gap / (1 - slope).clamp(min=1e-12), gap)
         q = torch.minimum(q + step, part.v)
         result[rows] = q
@@ -256,4 +246,4 @@ def _rise(pairs: Pairs, power: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
         if not bool(keep.all()):
             rows, part, q = rows[keep], part.take(keep), q[keep]
             power, added = power[keep], added[keep]
-    return result, pairs.slope(result.unsqueeze(-1)).squeeze(-1)
+    return result, pairs.both(result)[1]

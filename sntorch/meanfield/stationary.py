@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sntorch.meanfield.dynamic import fluctuating, largest_root, slope_pairs
+from sntorch.meanfield.dynamic import fluctuating
+from sntorch.meanfield.growth import largest_root, slope_pairs
 from sntorch.meanfield.record import MeanField, Number, Parameters, enter
 from sntorch.meanfield.static import Static, evaluate, overlap, relax, spectral
+from sntorch.meanfield.tables import Tables
 from sntorch.transfer import Transfer
 
 __all__ = ["answer", "rescaled", "settled", "solve", "start"]
@@ -109,7 +111,8 @@ def answer(
     """Return the record that belongs to solutions of the rescaled equations."""
     scaled = rescaled(p)
     macro = spectral(scaled, s)
-    still = (p.noise == 0) & (p.leak + p.std * s.at.slope_sq.sqrt() <= 1)
+    calm = (p.leak + p.std * s.at.slope_sq.sqrt() <= 1) | (s.v == 0)
+    still = (p.noise == 0) & calm
     moving = ((p.leak > 0) & ~still & s.v.isfinite()).nonzero().squeeze(-1)
     q, pair = overlap(phi, scaled, s, scaled.static, still)
     micro = (p.leak + p.std * torch.where(still, s.at.slope_sq, pair).sqrt()).log()
@@ -182,20 +185,21 @@ def _moving(
 ) -> tuple[Static, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return everything with the rows of fluctuating states replaced by the exact theory."""
     part = p.take(rows)
-    ring = fluctuating(phi, part, s.mu[rows], s.v[rows], q[rows], pair[rows])
+    tables = Tables.of(phi, part)
+    law = (each[rows].unsqueeze(-1) for each in (s.mu, s.v, q, pair))
+    ring = fluctuating(tables, *law)
     mu, v, residual = s.mu.clone(), s.v.clone(), s.residual.clone()
-    mu[rows], v[rows], residual[rows] = ring.mu, ring.covariance[:, 0], ring.residual
+    mu[rows], v[rows], residual[rows] = ring.mu[:, 0], ring.covariance[:, 0, 0], ring.residual
     new = evaluate(phi, p, mu, v, residual, s.fine)
     scaled = rescaled(part)
-    own = evaluate(phi, part, ring.mu, v[rows], ring.residual, s.fine)
+    own = evaluate(phi, part, mu[rows], v[rows], ring.residual, s.fine)
     none = torch.zeros_like(rows, dtype=torch.bool)
     q[rows], pair[rows] = overlap(phi, scaled, own, scaled.static, none)
-    power = part.std.square()
-    slopes = slope_pairs(phi, part, ring)
-    z = largest_root(part.leak, power.unsqueeze(-1) * slopes, power * pair[rows])
-    micro[rows] = z.log()
+    W = tables.power.unsqueeze(-1) * slope_pairs(tables, ring).unsqueeze(1)
+    far = tables.power * pair[rows].reshape(-1, 1, 1)
+    micro[rows] = largest_root(tables.leak, W, far).log()
     macro[rows] = (part.leak + part.mean * own.at.slope).abs().log()
     covariances = q.unsqueeze(-1).repeat(1, ring.covariance.shape[-1])
     covariances[:, 0] = new.v
-    covariances[rows] = ring.covariance
+    covariances[rows] = ring.covariance[:, 0]
     return new, q, pair, micro, macro, covariances

@@ -2,18 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sntorch import checks
 from sntorch.analysis import max_lyapunov
 from sntorch.cells import SNTCell
+from sntorch.plot.canvas import THEORY
 
-__all__ = ["draw_measured", "draw_theory", "largest_exponent"]
+__all__ = [
+    "check_draws",
+    "draw_border",
+    "draw_measured",
+    "draw_theory",
+    "exponents_along",
+    "largest_exponent",
+    "scan",
+    "stacked",
+]
 
 _MARKERS = ("o", "s", "^", "D", "v", "p")
+
+
+def scan(name: str, values: Sequence[float], *, positive: bool = False) -> Tensor:
+    """Return the ascending numbers of a scan, two or more of them >= 0, or > 0 if `positive`."""
+    one = checks.positive if positive else lambda name, x: checks.number(name, x, low=0)
+    numbers = torch.tensor([one(name, x) for x in values], dtype=torch.float64)
+    if len(numbers) < 2 or bool((numbers.diff() <= 0).any()):
+        raise ValueError(f"{name}: expected two or more, ascending, got {list(values)}")
+    return numbers
+
+
+def check_draws(sizes: Sequence[int], networks: int, seed: int, name: str = "sizes") -> None:
+    """Refuse sizes, numbers of networks and seeds that no ensemble can be drawn with."""
+    if not sizes:
+        raise ValueError(f"{name}: expected at least one, got none")
+    for size in sizes:
+        checks.count(name, size)
+    checks.count("networks", networks, low=2)
+    checks.count("seed", seed, low=0)
+
+
+def exponents_along(
+    parameter: str, values: Iterable[float], size: int, settings: dict[str, Any], **draws: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Return `largest_exponent` at every value of one argument of `SNTCell`."""
+    return [largest_exponent(size, settings | {parameter: x}, **draws) for x in values]
+
+
+def stacked(rows: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> dict[str, Tensor]:
+    """Return the tables of means and standard errors of rows of `exponents_along`, by field."""
+    pairs = [[torch.stack(pair) for pair in row] for row in rows]
+    table = torch.stack([torch.stack(row) for row in pairs])
+    return {"exponents": table[..., 0], "stderr": table[..., 1]}
+
+
+def draw_border(ax: Any) -> None:
+    """Draw the line above which networks are chaotic."""
+    dotted: dict[str, Any] = THEORY | {"linestyle": (0, (1, 1.5))}
+    ax.axhline(0, label="chaos above", **dotted)
 
 
 def largest_exponent(

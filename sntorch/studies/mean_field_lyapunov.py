@@ -15,11 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sntorch import checks
 from sntorch.meanfield import MeanField, solve
 from sntorch.plot import figure, plot, style
-from sntorch.plot.canvas import THEORY, finish, name_axes, on
-from sntorch.studies.ensembles import draw_measured, draw_theory, largest_exponent
+from sntorch.plot.canvas import finish, name_axes, on
+from sntorch.studies.ensembles import (
+    check_draws,
+    draw_border,
+    draw_measured,
+    draw_theory,
+    exponents_along,
+    scan,
+    stacked,
+)
 from sntorch.studies.study import Study
 
 __all__ = ["MeanFieldLyapunov", "run"]
@@ -114,33 +121,20 @@ def run(
     >>> found.exponents.shape, found.theory.chaotic.tolist()
     (torch.Size([1, 2]), [False, True])
     """
-    values = torch.tensor([checks.positive("gains", gain) for gain in gains], dtype=torch.float64)
-    if len(values) < 2 or bool((values.diff() <= 0).any()):
-        raise ValueError(f"gains: expected two or more, ascending, got {list(gains)}")
-    if not sizes:
-        raise ValueError("sizes: expected at least one, got none")
-    for size in sizes:
-        checks.count("sizes", size)
-    checks.count("networks", networks, low=2)
-    checks.count("seed", seed, low=0)
+    values = scan("gains", gains, positive=True)
+    check_draws(sizes, networks, seed)
     fixed: dict[str, Any] = {"leak": leak, "noise": noise}
     theory = solve(gain=values, **fixed)
     fine = torch.linspace(float(values[0]), float(values[-1]), 120, dtype=torch.float64)
     curve = solve(gain=fine, **fixed) if leak == 0 else theory
     rows: list[list[tuple[Tensor, Tensor]]] = []
     for size in sizes:
-        rows.append([
-            largest_exponent(size, {"gain": gain, **fixed}, networks=networks, steps=steps,
-                             transient=transient, seed=seed)
-            for gain in values.tolist()
-        ])  # fmt: skip
-        exponents = torch.stack([torch.stack([mean for mean, _ in row]) for row in rows])
-        stderr = torch.stack([torch.stack([error for _, error in row]) for row in rows])
+        draws = {"networks": networks, "steps": steps, "transient": transient, "seed": seed}
+        rows.append(exponents_along("gain", values.tolist(), size, fixed, **draws))
         yield MeanFieldLyapunov(
             gains=values,
             sizes=torch.tensor(sizes[: len(rows)]),
-            exponents=exponents,
-            stderr=stderr,
+            **stacked(rows),
             theory=theory,
             curve=curve,
             planned=len(sizes),
@@ -154,7 +148,6 @@ def _(result: MeanFieldLyapunov, ax: Any = None) -> Any:
     for i, n in enumerate(result.sizes.tolist()):
         draw_measured(ax, result.gains, result.exponents[i], result.stderr[i], i, f"N = {n} ± s.e.")
     draw_theory(ax, result.curve.arguments["gain"], result.curve.lyapunov, "mean field, N → ∞")
-    dotted: dict[str, Any] = THEORY | {"linestyle": (0, (1, 1.5))}
-    ax.axhline(0, label="chaos above", **dotted)
+    draw_border(ax)
     name_axes(ax, "gain g", "largest Lyapunov exponent (nats / step)")
     return finish(ax, "Exponent and gain", result.exponents)

@@ -20,8 +20,16 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.meanfield import MeanField, critical, solve
 from sntorch.plot import figure, plot, style
-from sntorch.plot.canvas import THEORY, finish, name_axes, on
-from sntorch.studies.ensembles import draw_measured, draw_theory, largest_exponent
+from sntorch.plot.canvas import finish, name_axes, on
+from sntorch.studies.ensembles import (
+    check_draws,
+    draw_border,
+    draw_measured,
+    draw_theory,
+    exponents_along,
+    scan,
+    stacked,
+)
 from sntorch.studies.study import Study
 
 __all__ = ["NoiseSuppressesChaos", "run"]
@@ -120,27 +128,20 @@ def run(
     0.6395
     """
     values = [checks.positive("gains", gain) for gain in gains]
-    strengths = torch.tensor([checks.number("noises", n, low=0) for n in noises]).double()
     if not values:
         raise ValueError("gains: expected at least one, got none")
-    if len(strengths) < 2 or bool((strengths.diff() <= 0).any()):
-        raise ValueError(f"noises: expected two or more, ascending, got {list(noises)}")
-    checks.count("size", size)
-    checks.count("networks", networks, low=2)
-    checks.count("seed", seed, low=0)
+    strengths = scan("noises", noises)
+    check_draws([size], networks, seed, name="size")
     found: list[list[tuple[Tensor, Tensor]]] = []
     for gain in values:
-        found.append([
-            largest_exponent(size, {"gain": gain, "noise": noise}, networks=networks, steps=steps,
-                             transient=transient, seed=seed)
-            for noise in strengths.tolist()
-        ])  # fmt: skip
+        draws = {"networks": networks, "steps": steps, "transient": transient, "seed": seed}
+        settings = {"gain": gain}
+        found.append(exponents_along("noise", strengths.tolist(), size, settings, **draws))
         so_far = torch.tensor(values[: len(found)], dtype=torch.float64)
         yield NoiseSuppressesChaos(
             gains=so_far,
             noises=strengths,
-            exponents=torch.stack([torch.stack([mean for mean, _ in row]) for row in found]),
-            stderr=torch.stack([torch.stack([error for _, error in row]) for row in found]),
+            **stacked(found),
             theory=solve(gain=so_far.unsqueeze(-1), noise=strengths),
             critical=critical("noise", 1e-3, 2.0 * so_far, gain=so_far).value,
             size=size,
@@ -158,7 +159,6 @@ def _(result: NoiseSuppressesChaos, ax: Any = None) -> Any:
         label = f"gain {gain:g} ± s.e."
         draw_measured(ax, result.noises, result.exponents[g], result.stderr[g], g, label)
         draw_theory(ax, fine, curves[g], "mean field" if g == 0 else None)
-    dotted: dict[str, Any] = THEORY | {"linestyle": (0, (1, 1.5))}
-    ax.axhline(0, label="chaos above", **dotted)
+    draw_border(ax)
     name_axes(ax, "noise (per step)", "largest Lyapunov exponent (nats / step)")
     return finish(ax, f"Exponent and noise, N = {result.size}", result.exponents)

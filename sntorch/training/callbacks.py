@@ -5,6 +5,7 @@ Each is an adapter over analyses: *when* and *on which states* is in `sntorch.tr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -20,7 +21,7 @@ from sntorch.analysis import (
 )
 from sntorch.cells import SNTCell
 from sntorch.couplings import Coupling
-from sntorch.dynamics import observing, rollout
+from sntorch.dynamics import as_dynamics, observing, rollout
 from sntorch.landscape import (
     AreaRates,
     EntropyProduction,
@@ -29,7 +30,7 @@ from sntorch.landscape import (
     entropy_production,
     flux_field,
 )
-from sntorch.meanfield import MeanField, solve
+from sntorch.meanfield import MeanField, PopulationField, populations, solve
 from sntorch.results import Result
 from sntorch.sequence import SNT
 from sntorch.training.monitor import Monitor
@@ -152,21 +153,29 @@ class MeanFieldMonitor(Monitor):
     `meanfield.solve` is asked.  What the network reads counts as disorder of the thresholds, as far
     as it is constant over sequences and time, and else as noise.  Where the exponent that
     `LyapunovMonitor` measures leaves the predicted one, learning has made structure that mean and
-    variance do not know; TensorBoard shows the two in one chart.
+    variance do not know; TensorBoard shows the two in one chart.  For a network of populations mean
+    and variance are measured for every pair of them, and `meanfield.populations` is asked.
 
     Parameters
     ----------
+    sizes
+        Numbers of neurons, 2 or more, of populations of neighbours, as in `couplings.populations`;
+        by default the network is one population.
     part, every_n_epochs, rows, figures
         As in `Monitor`; the part must be an SNT network.
     """
 
     name = "meanfield"
-    records: ClassVar = {"meanfield": MeanField}
+    records: ClassVar = {"meanfield": MeanField, "populations": PopulationField}
     layout: ClassVar = {
         "meanfield": {
             "measured and predicted": ["Multiline", [r"^lyapunov/max$", r"^meanfield/lyapunov$"]]
         }
     }
+
+    def __init__(self, *, sizes: Sequence[int] | None = None, **when: Any) -> None:
+        super().__init__(**when)
+        self.sizes = None if sizes is None else [checks.count("sizes", n, low=2) for n in sizes]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the SNT network, so that a model without one fails before training."""
@@ -174,29 +183,47 @@ class MeanFieldMonitor(Monitor):
         if not isinstance(part, SNT | SNTCell):
             got = type(part).__name__
             raise ValueError(f"part: expected an SNT network at {name!r}, got {got}")
+        size = as_dynamics(part).size
+        if self.sizes is not None and sum(self.sizes) != size:
+            raise ValueError(f"sizes: expected numbers that add up to {size}, got {self.sizes}")
 
     def look(self, probe: Probe, *, full: bool = True) -> dict[str, Result]:
         """Return the mean field of the ensemble that fits the network best."""
         cell: Any = probe.f
         with observing(cell, probe.u):
-            return {"meanfield": solve(**_ensemble(cell, probe.x), transfer=cell.transfer)}
+            if self.sizes is None:
+                return {"meanfield": solve(**_ensemble(cell, probe.x), transfer=cell.transfer)}
+            tables = _tables(cell, probe.x, self.sizes)
+            return {"populations": populations(**tables, transfer=cell.transfer)}
 
 
 def _ensemble(cell: SNTCell, x: Tensor | None) -> dict[str, Any]:
     """Return the arguments of `solve` that describe the network and its input (T, R, I)."""
+    tables = _tables(cell, x, [cell.size])
+    return {name: float(value) for name, value in tables.items()}
+
+
+def _tables(cell: SNTCell, x: Tensor | None, sizes: list[int]) -> dict[str, Any]:
+    """Return the arguments of `populations` that describe the network and its input (T, R, I)."""
     n = cell.size
     J = cell.coupling.to_dense() if isinstance(cell.coupling, Coupling) else cell.coupling
     threshold, noise = cell.threshold.expand(n), cell.noise.square().expand(n)
     if x is not None and cell.input_weight is not None:
         drive = x.flatten(0, -2) @ cell.input_weight.T
         threshold, noise = threshold - drive.mean(0), noise + drive.var(0, correction=0)
-    numbers = {
-        "gain": cell.gain.mean(),
-        "leak": cell.leak.mean(),
-        "mean": n * J.mean(),
-        "std": (n * J.var()).sqrt(),
-        "threshold": threshold.mean(),
-        "threshold_std": threshold.std(),
-        "noise": noise.mean().sqrt(),
+    blocks = [rows.split(sizes, dim=1) for rows in J.split(sizes)]
+
+    def each(values: Tensor, average: Callable[[Tensor], Tensor] = torch.mean) -> Tensor:
+        return torch.stack([average(part) for part in values.expand(n).split(sizes)])
+
+    return {
+        "gain": each(cell.gain),
+        "leak": each(cell.leak),
+        "mean": torch.stack([torch.stack([b.shape[1] * b.mean() for b in row]) for row in blocks]),
+        "std": torch.stack(
+            [torch.stack([(b.shape[1] * b.var()).sqrt() for b in row]) for row in blocks]
+        ),
+        "threshold": each(threshold),
+        "threshold_std": each(threshold, torch.std),
+        "noise": each(noise).sqrt(),
     }
-    return {name: float(value) for name, value in numbers.items()}

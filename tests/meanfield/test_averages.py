@@ -8,13 +8,12 @@ from torch.testing import assert_close
 
 from sntorch.meanfield.averages import (
     CLOSED,
-    Pairs,
-    coefficients,
     fineness,
     image,
     intervals,
     moments,
 )
+from sntorch.meanfield.pairs import Pairs, coefficients
 from sntorch.transfer import TRANSFERS, as_transfer
 
 GAIN = torch.tensor([0.7, 2.0, -1.5, 5.0], dtype=torch.float64)

@@ -1,14 +1,12 @@
-"""Critical lines against closed forms, coexisting solutions, replicas."""
+"""Critical lines against closed forms and asymptotics."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from references import gaussian_pair
 from torch.testing import assert_close
 
-from sntorch.meanfield import critical, evolve, replicas, solutions, solve
+from sntorch.meanfield import critical, solve
 
 # Critical lines
 
@@ -90,74 +88,3 @@ def test_critical_gain_with_leak_and_noise():
 def test_wrong_lines(arguments, numbers, message):
     with pytest.raises(ValueError, match=message):
         critical(*arguments, **numbers)
-
-
-# Coexisting solutions
-
-
-def test_quiet_fixed_point_beside_chaos():
-    found = solutions(gain=6.0, threshold=0.3, transfer="tanh01")
-    assert found.variance.tolist() == pytest.approx([0.000898, 0.023505, 0.210032], abs=6e-7)
-    assert found.stationary.tolist() == [True, False, True]
-    assert found.chaotic.tolist()[0] is False
-    assert found.chaotic.tolist()[2] is True
-    assert float(found.lyapunov[0]) == pytest.approx(-1.059, abs=6e-4)
-    assert float(found.lyapunov[2]) == pytest.approx(0.1641, abs=6e-5)
-    assert float(found.overlap[0]) == float(found.variance[0])
-    large = solve(gain=6.0, threshold=0.3, transfer="tanh01")
-    assert float(large.variance) == pytest.approx(float(found.variance[2]), abs=1e-12)
-
-
-def test_both_magnetised_states_and_the_unstable_one():
-    found = solutions(gain=1.5, mean=2.0)
-    stable = found.mean[found.stationary]
-    assert sorted(stable.tolist()) == pytest.approx([-1.784509811, 1.784509811], abs=1e-8)
-    assert found.variance.shape[0] == 4  # at rest, and moving without a mean: both unstable
-    assert bool(found.converged.all())
-
-
-def test_single_solution():
-    found = solutions(gain=0.9)
-    assert found.variance.tolist() == [0]
-    assert float(found.lyapunov[0]) == pytest.approx(math.log(0.9))
-    with pytest.raises(ValueError, match="noise: expected numbers in"):
-        solutions(gain=1.0, noise=-1.0)
-    with pytest.raises(ValueError, match="gain: expected a finite number"):
-        solutions(gain=math.nan)
-
-
-# Replicas
-
-
-def test_replicas_come_together_exactly_where_the_exponent_is_negative():
-    pair = replicas(gain=2.0, noise=[0.3, 0.6, 0.7, 1.0])
-    assert pair.synchronised.tolist() == [False, False, True, True]
-    assert (pair.distance_common > 1e-3).tolist() == [True, True, False, False]
-    assert bool((pair.distance_independent > pair.distance_common).all())
-    v, q = float(pair.field.variance[0]), float(pair.common[0])
-    product = gaussian_pair(lambda u: np.tanh(2 * u), (0, 0), (v, v), q)
-    assert q == pytest.approx(product + 0.09, abs=1e-8)
-    assert set(pair.scalars()) == {"distance_common", "distance_independent"}
-
-
-def test_replicas_without_noise_are_what_is_frozen():
-    pair = replicas(gain=[1.5, 2.0], threshold_std=[2.0, 0.4])
-    assert float(pair.common[0]) == float(pair.field.variance[0])
-    assert float(pair.common[1]) == pytest.approx(0.60027084, abs=1e-8)
-    assert_close(pair.common, pair.independent, rtol=0, atol=1e-9)
-
-
-def test_replicas_with_leak():
-    calm, chaotic = replicas(gain=0.4, leak=0.5, noise=0.5), replicas(gain=2.0, leak=0.5, noise=0.3)
-    assert float(calm.distance_common) == 0
-    q = float(chaotic.common)
-    # What the noise itself leaves in both, and less than all.
-    assert 0.09 / 0.75 < q < float(chaotic.field.variance)
-    assert float(chaotic.independent) < 1e-9
-
-
-def test_two_replicas_are_two_times_of_one_network():
-    # At leak 0 the covariance between times is that of replicas with independent noise.
-    two = evolve(80, gain=1.5, noise=0.4, threshold_std=0.2)
-    pair = replicas(gain=1.5, noise=0.4, threshold_std=0.2)
-    assert float(two.covariance[-1, -20]) == pytest.approx(float(pair.independent), abs=1e-7)

@@ -17,13 +17,17 @@ _BIAS = {"exponent": 8.0, "moments": 6.0}  # c: five is typical of exponents, th
 pytestmark = pytest.mark.slow
 
 
+def standardised(n, g):
+    """Return normal numbers with mean 0 and deviation 1: less spread between networks."""
+    z = torch.randn(n, generator=g, dtype=torch.float64)
+    return (z - z.mean()) / z.std()
+
+
 def network(seed, numbers):
     g = torch.Generator().manual_seed(seed)
     std, mean = numbers.get("std", 1.0), numbers.get("mean", 0.0)
     J = snt.couplings.gaussian(N, std=std, mean=mean, generator=g, dtype=torch.float64)
-    theta = torch.randn(N, generator=g, dtype=torch.float64)
-    theta = (theta - theta.mean()) / theta.std()  # standardised: less spread between networks
-    theta = numbers.get("threshold", 0.0) + numbers.get("threshold_std", 0.0) * theta
+    theta = numbers.get("threshold", 0.0) + numbers.get("threshold_std", 0.0) * standardised(N, g)
     settings = {k: numbers[k] for k in ("gain", "leak", "noise", "transfer") if k in numbers}
     return snt.SNTCell(J, threshold=theta, trainable=(), **settings), g
 
@@ -73,13 +77,14 @@ def test_networks(numbers: dict[str, Any]):
     assert float(low) - 3 * error[3] < found[3] < float(high) + 3 * error[3]
 
 
-def test_two_populations():
+@pytest.mark.parametrize("leak", [(0.0, 0.0), (0.5, 0.3)], ids=["none", "leak"])
+def test_two_populations(leak):
     sizes = (640, 360)
     Jbar = torch.tensor([[0.4, -0.5], [0.6, -0.3]], dtype=torch.float64)
     S = torch.tensor([[1, 0.8], [0.7, 1.2]], dtype=torch.float64)
     theta, s_th, sigma, gain = ([0.1, -0.2], [0.2, 0.1], [0.1, 0.2], [2.0, 3.0])
     theory = snt.meanfield.populations(
-        gain=gain, std=S, mean=Jbar, threshold=theta, threshold_std=s_th, noise=sigma
+        gain=gain, std=S, mean=Jbar, threshold=theta, threshold_std=s_th, noise=sigma, leak=leak
     )
 
     def spread(values):
@@ -88,23 +93,26 @@ def test_two_populations():
         )
 
     found = []
+    settings: dict[str, Any] = {"gain": spread(gain), "noise": spread(sigma), "leak": spread(leak)}
     for seed in range(NETWORKS):
         g = torch.Generator().manual_seed(seed)
         J = snt.couplings.populations(sizes, mean=Jbar, std=S, generator=g, dtype=torch.float64)
-        z = torch.randn(N, generator=g, dtype=torch.float64)
-        settings: dict[str, Any] = {"gain": spread(gain), "noise": spread(sigma)}
+        z = torch.cat([standardised(n, g) for n in sizes])
         cell = snt.SNTCell(J, threshold=spread(theta) + spread(s_th) * z, trainable=(), **settings)
         u = torch.randn(N, generator=g, dtype=torch.float64)
         orbit = snt.rollout(cell, u, 450, generator=g)[150:]
         rate = snt.analysis.max_lyapunov(cell, orbit[-1], 300, transient=50, generator=g)
         parts = orbit.split(sizes, dim=-1)
         means = [part.mean() for part in parts]
-        variances = [(part - part.mean()).square().mean() for part in parts]
-        found.append(torch.stack([*means, *variances, rate.exponents[0]]))
+        centred = [part - part.mean() for part in parts]
+        variances = [part.square().mean() for part in centred]
+        lags = [(part[2:] * part[:-2]).mean() for part in centred]
+        found.append(torch.stack([*means, *variances, *lags, rate.exponents[0]]))
     table = torch.stack(found)
-    expected = torch.cat([theory.mean, theory.variance, theory.lyapunov[None]])
+    parts = (theory.mean, theory.variance, theory.covariance(2), theory.lyapunov[None])
     error = table.std(0) / math.sqrt(NETWORKS)
-    assert bool(((table.mean(0) - expected).abs() < 3 * error + 8 / N).all())
+    gap = (table.mean(0) - torch.cat(parts)).abs()
+    assert bool((gap < 3 * error + 8 / N).all()), (table.mean(0), torch.cat(parts), error)
 
 
 def test_entropy_production():

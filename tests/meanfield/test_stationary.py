@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 import sntorch as snt
 from sntorch.meanfield import solve
-from sntorch.meanfield.dynamic import largest_root
+from sntorch.meanfield.growth import largest_root
 from sntorch.transfer import TRANSFERS
 
 
@@ -271,16 +271,18 @@ def test_small_leak_is_continuous():
 
 def test_largest_root_is_the_top_of_a_matrix():
     leak, power = tensor(0.5), 0.3 + 0.6 * torch.exp(-torch.arange(41).double() / 3)
-    z = float(largest_root(leak, power[None], power[-1:]))
-    far = 400
-    wide = torch.cat([power, power[-1].expand(far)])
+    z = float(largest_root(leak[None], power[None, None, None], power[-1:, None, None]))
+    wide = torch.cat([power, power[-1].expand(400)])
     k = torch.arange(-len(wide) + 1, len(wide)).abs()
     matrix = torch.diag(wide[k])
     side = torch.full((len(k) - 1,), 0.5 * z, dtype=torch.float64)
     matrix += torch.diag(side, 1) + torch.diag(side, -1)
     assert float(torch.linalg.eigvalsh(matrix)[-1]) == pytest.approx(z**2 + 0.25, abs=1e-9)
     flat = torch.full((1, 9), 0.49, dtype=torch.float64)
-    assert float(largest_root(leak, flat, flat[:, 0])) == pytest.approx(1.2, abs=1e-12)
+    far = flat[:, :1, None]
+    assert float(largest_root(leak[None], flat[:, None, None], far)) == pytest.approx(
+        1.2, abs=1e-12
+    )
 
 
 def test_onset_with_leak():

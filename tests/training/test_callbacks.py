@@ -365,6 +365,46 @@ def test_a_drive_is_disorder_and_noise():
     assert given["noise"] == pytest.approx((0.09 + (1 + 4 + 9) / 3) ** 0.5)
 
 
+def test_populations_are_fitted_pair_by_pair():
+    sizes, stream = (300, 100), torch.Generator()
+    Jbar, S = torch.tensor([[0.4, -0.5], [0.6, -0.3]]), torch.tensor([[1, 0.8], [0.7, 1.2]])
+    J = snt.couplings.populations(sizes, mean=Jbar, std=S, generator=stream, dtype=torch.float64)
+
+    def spread(a, b):
+        return torch.cat([torch.full((n,), x).double() for n, x in zip(sizes, (a, b), strict=True)])
+
+    theta = spread(0.1, -0.2) + 0.2 * torch.randn(400, generator=stream, dtype=torch.float64)
+    settings: dict[str, Any] = {"gain": spread(2.0, 3.0), "noise": spread(0.1, 0.2)}
+    cell = snt.SNTCell(J, threshold=theta, leak=0.3, **settings)
+    probe = Probe(f=cell, u=torch.zeros(1, 400).double(), x=None, steps=5)
+    found: Any = MeanFieldMonitor(sizes=sizes).look(probe)["populations"]
+    blocks = [[J[:300, :300], J[:300, 300:]], [J[300:, :300], J[300:, 300:]]]
+    expected = snt.meanfield.populations(
+        mean=[[float(b.mean()) * b.shape[1] for b in row] for row in blocks],
+        std=[[float(b.var() * b.shape[1]) ** 0.5 for b in row] for row in blocks],
+        threshold=[float(theta[:300].mean()), float(theta[300:].mean())],
+        threshold_std=[float(theta[:300].std()), float(theta[300:].std())],
+        gain=[2.0, 3.0], noise=[0.1, 0.2], leak=0.3,
+    )  # fmt: skip
+    for name in ("mean", "variance", "lyapunov"):
+        assert torch.allclose(getattr(found, name), getattr(expected, name), rtol=0, atol=1e-6)
+    drawn = snt.meanfield.populations(
+        mean=Jbar, std=S, threshold=[0.1, -0.2], threshold_std=0.2, gain=[2.0, 3.0],
+        noise=[0.1, 0.2], leak=0.3,
+    )  # fmt: skip
+    assert float(found.lyapunov) == pytest.approx(float(drawn.lyapunov), abs=0.02)
+
+
+def test_theory_of_populations_is_logged_while_a_network_learns():
+    monitor = MeanFieldMonitor(sizes=[4, 2])
+    run = trainer(callbacks=[LyapunovMonitor(k=1), monitor])
+    run.fit(snt_model(), TinyTask())
+    assert {"meanfield/lyapunov", "meanfield/macroscopic"} <= set(run.callback_metrics)
+    assert monitor.state_dict()["before"].keys() == {"populations"}
+    with pytest.raises(ValueError, match=r"sizes: expected numbers that add up to 6, got \[4, 4\]"):
+        trainer(callbacks=[MeanFieldMonitor(sizes=[4, 4])]).fit(snt_model(), TinyTask())
+
+
 def test_theory_is_logged_while_an_snt_network_learns():
     monitor = MeanFieldMonitor()
     run = trainer(callbacks=[LyapunovMonitor(k=1), monitor])
