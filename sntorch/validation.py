@@ -240,13 +240,13 @@ def _entropy(device: torch.device) -> Numbers:
 
 @_check("SNT layer against nn.RNN in other variables", "the same network")
 def _layer(device: torch.device) -> Numbers:
-    rnn = nn.RNN(3, 20, bias=False, dtype=torch.float64, device=device)
+    rnn, J, W = nn.RNN(3, 20, bias=False), 0.2 * _normal(device, 20, 20), _normal(device, 20, 3)
+    rnn = rnn.to(device, torch.float64)
+    rnn.load_state_dict({"weight_hh_l0": J, "weight_ih_l0": W})
+    cell = SNTCell(J, input_size=3, trainable=())
+    cell.load_state_dict({"input_weight": W}, strict=False)
+    x = _normal(device, 30, 4, 3)
     with torch.no_grad():
-        rnn.weight_hh_l0.copy_(0.2 * _normal(device, 20, 20))
-        rnn.weight_ih_l0.copy_(_normal(device, 20, 3))
-        cell = SNTCell(rnn.weight_hh_l0, input_size=3, trainable=())
-        cell.input_weight = rnn.weight_ih_l0.detach()
-        x = _normal(device, 30, 4, 3)
         gap = SNT(cell, output="rate")(x)[0] - rnn(x)[0]
     return float(gap.abs().max()), 0.0, 1e-12
 
