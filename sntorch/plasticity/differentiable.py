@@ -42,6 +42,7 @@ counts in the Kaplan-Yorke dimension: quote the neurons' own spectrum beside it.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import final
 
@@ -190,6 +191,22 @@ class PlasticSNTCell(Dynamics):
         """Return J + alpha H (..., N, N), how the neurons are coupled in this state."""
         J = self.cell.coupling
         return (J.weight if isinstance(J, Dense) else J) + self.alpha * self.split(s)[1]
+
+    def frozen(self, s: Tensor) -> SNTCell:
+        """Return the network with its synapses as they are in the state s (N + N^2,): an `SNTCell`.
+
+        Raises
+        ------
+        ValueError
+            If s has batch axes: every row has synapses of its own.
+        """
+        if s.ndim != 1:
+            raise ValueError(f"s: expected one state ({self.size},), got {tuple(s.shape)}")
+        held = copy.deepcopy(self.cell)
+        entries = held.coupling.weight if isinstance(held.coupling, Dense) else held.coupling
+        with torch.no_grad():
+            entries.copy_(self.couplings(s))
+        return held
 
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return the next state (..., N + N^2); `u` is the joint state."""

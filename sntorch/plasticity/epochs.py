@@ -17,7 +17,7 @@ from sntorch.plasticity.history import LearningHistory
 from sntorch.plasticity.rules import Rule
 from sntorch.results import Result
 
-__all__ = ["DivergedError", "Observe", "Run", "go", "learn_epoch"]
+__all__ = ["DivergedError", "Observe", "Run", "entries", "go", "learn_epoch"]
 
 Observe = Mapping[str, Callable[[SNTCell, Tensor], object]]
 
@@ -92,7 +92,7 @@ class Run:
     def commit(self, u: Tensor, changes: list[Tensor]) -> None:
         """Finish an epoch."""
         for rule, change in zip(self.rules, changes, strict=True):
-            _entries(self.cell, rule.target).add_(change)
+            entries(self.cell, rule.target).add_(change)
         self.u, self.epoch = u, self.epoch + 1
 
     def history(self, control: LearningHistory | None, stopped: str) -> LearningHistory:
@@ -173,7 +173,8 @@ def _global_stream(device: torch.device) -> torch.Generator:
     return torch.default_generator
 
 
-def _entries(cell: SNTCell, target: str) -> Tensor:
+def entries(cell: SNTCell, target: str) -> Tensor:
+    """Return the numbers that a rule of some target changes, to be changed in place."""
     value = getattr(cell, target)
     if isinstance(value, Sparse):
         return value.values
