@@ -31,6 +31,7 @@ from sntorch.analysis.response import ResponseAccumulator as ResponseAccumulator
 from sntorch.analysis.response import ResponseWarning as ResponseWarning
 from sntorch.analysis.response import linear_response as linear_response
 from sntorch.analysis.sensitivity import PatternSensitivity as PatternSensitivity
+from sntorch.analysis.sensitivity import compare_slopes as compare_slopes
 from sntorch.analysis.sensitivity import pattern_sensitivity as pattern_sensitivity
 from sntorch.analysis.spectrum import JacobianSpectrum as JacobianSpectrum
 from sntorch.analysis.spectrum import jacobian_spectrum as jacobian_spectrum

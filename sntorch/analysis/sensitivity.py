@@ -32,7 +32,7 @@ from sntorch.dynamics import Dynamics, enter, observing, rollout
 from sntorch.plasticity import PlasticSNTCell
 from sntorch.results import Result, over_rows
 
-__all__ = ["PatternSensitivity", "pattern_sensitivity"]
+__all__ = ["PatternSensitivity", "compare_slopes", "pattern_sensitivity"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -143,11 +143,28 @@ def pattern_sensitivity(
             with torch.random.fork_rng([u.device] if u.is_cuda else []):
                 orbit = rollout(f, u, transient + steps, x=drive, generator=generator)
             seen.append(_slopes(f, orbit[transient:]))
-    means = [slopes.mean(0) for slopes in seen]
-    halves = [(part[: steps // 2].mean(0) - part[-(steps // 2) :].mean(0)).abs() for part in seen]
-    return PatternSensitivity(
-        slopes=means[1], change=means[0] - means[1], floor=(halves[0] + halves[1]) / 8**0.5
-    )
+        return compare_slopes(*seen)
+
+
+def compare_slopes(present: Tensor, absent: Tensor) -> PatternSensitivity:
+    """Return the same from slopes (T, ..., N) that were seen with the pattern and without it.
+
+    For dynamics whose slopes the library does not know.
+
+    Raises
+    ------
+    ValueError
+        If the two series differ in shape, or have fewer than two steps.
+    """
+    checks.finite("present", checks.floating("present", present, ndim=2))
+    checks.finite("absent", checks.same_kind("absent", absent, present, "present"))
+    if present.shape != absent.shape or len(present) < 2:
+        expected, got = tuple(present.shape), tuple(absent.shape)
+        raise ValueError(f"absent: expected {expected} with two steps or more, got {got}")
+    half = len(present) // 2
+    floor = sum((part[:half].mean(0) - part[-half:].mean(0)).abs() for part in (present, absent))
+    rest = absent.mean(0)
+    return PatternSensitivity(slopes=rest, change=present.mean(0) - rest, floor=floor / 8**0.5)
 
 
 def _slopes(f: SNTCell | PlasticSNTCell, orbit: Tensor) -> Tensor:

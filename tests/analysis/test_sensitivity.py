@@ -8,7 +8,7 @@ from references import random_coupling, random_generator
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.analysis import pattern_sensitivity
+from sntorch.analysis import compare_slopes, pattern_sensitivity
 from sntorch.plasticity import PlasticSNTCell
 
 
@@ -104,3 +104,17 @@ def test_wrong_arguments_are_named(change, message):
     f, u, steps = (given.pop(name) for name in ("f", "u", "steps"))
     with pytest.raises(ValueError, match=message):
         pattern_sensitivity(f, u, steps, **given)
+
+
+def test_slopes_of_any_network_are_compared():
+    present = torch.tensor([[1.0, 2.0], [3.0, 2.0]])
+    absent = torch.tensor([[1.0, 1.0], [1.0, 2.0]])
+    found = compare_slopes(present, absent)
+    assert_close(found.change, torch.tensor([1.0, 0.5]))
+    assert_close(found.floor, torch.tensor([2.0, 1.0]) / 8**0.5)
+    assert_close(found.relative, (1.5 - 3 / 8**0.5) / torch.tensor(2.5))
+    for wrong in (absent[:1], absent[:, :1]):
+        with pytest.raises(ValueError, match=r"absent: expected \(2, 2\) with two steps"):
+            compare_slopes(present, wrong)
+    with pytest.raises(ValueError, match="present: expected finite"):
+        compare_slopes(present * math.nan, absent)
