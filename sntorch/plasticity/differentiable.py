@@ -153,9 +153,7 @@ class PlasticSNTCell(Dynamics):
     @property
     def forgetting(self) -> Tensor:
         """The factor lambda that the trace keeps in a step, ()."""
-        if self._forgetting is None:
-            return torch.ones_like(self.rate) if self.oja else 1 - self.rate
-        return torch.full_like(self.rate, self._forgetting)
+        return self._kept(self.rate)
 
     @property
     def noise(self) -> float | Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -254,14 +252,14 @@ class PlasticSNTCell(Dynamics):
 
     def _step(self, s: Tensor, x: Tensor | None) -> Step:
         u, H = self.split(s)
-        rate = self.cell.rate(u)
+        eta, rate = self.rate, self.cell.rate(u)
         u1 = self.cell.map(u, x) + self._through(H, rate.unsqueeze(-1)).squeeze(-1)
         rate1 = self.cell.rate(u1)
-        a, b = rate1 - self.activity, rate - self.activity
-        gate, M = self.rate.expand(u.shape[:-1]), None
+        a, b = (rate1 - self.activity, rate - self.activity) if self.activity else (rate1, rate)
+        gate, M = eta, None
         if self.modulator is not None and self.modulator_bias is not None:
             M = torch.tanh(rate1 @ self.modulator + self.modulator_bias)
-            gate = gate * M
+            gate = eta * M
         return Step(
             u1=u1,
             x=rate,
@@ -269,12 +267,17 @@ class PlasticSNTCell(Dynamics):
             b=b.relu() if self.rectified else b,
             gate=gate,
             learned=gate.unsqueeze(-1) * a,
-            forgetting=self.forgetting,
+            forgetting=self._kept(eta),
             oja=self.oja,
-            rate=self.rate,
+            rate=eta,
             M=M,
             modulator=self.modulator,
         )
+
+    def _kept(self, eta: Tensor) -> Tensor:
+        if self._forgetting is None:
+            return torch.ones_like(eta) if self.oja else 1 - eta
+        return torch.full_like(eta, self._forgetting)
 
     def _slope(self, u: Tensor) -> Tensor:
         """Return f'(u) (..., N, 1)."""

@@ -32,7 +32,7 @@ def squares(V: Tensor, n: int) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Step:
-    """What one step knows; all (..., N) but the gate and M, which are numbers per row."""
+    """What one step knows; all (..., N) but the gate, (...) or (), and M (...)."""
 
     u1: Tensor
     x: Tensor
