@@ -162,9 +162,11 @@ def compare_slopes(present: Tensor, absent: Tensor) -> PatternSensitivity:
         expected, got = tuple(present.shape), tuple(absent.shape)
         raise ValueError(f"absent: expected {expected} with two steps or more, got {got}")
     half = len(present) // 2
-    floor = sum((part[:half].mean(0) - part[-half:].mean(0)).abs() for part in (present, absent))
+    halves = [(part[:half].mean(0) - part[-half:].mean(0)).abs() for part in (present, absent)]
     rest = absent.mean(0)
-    return PatternSensitivity(slopes=rest, change=present.mean(0) - rest, floor=floor / 8**0.5)
+    return PatternSensitivity(
+        slopes=rest, change=present.mean(0) - rest, floor=(halves[0] + halves[1]) / 8**0.5
+    )
 
 
 def _slopes(f: SNTCell | PlasticSNTCell, orbit: Tensor) -> Tensor:

@@ -42,7 +42,6 @@ counts in the Kaplan-Yorke dimension: quote the neurons' own spectrum beside it.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import final
 
@@ -52,8 +51,8 @@ from torch import Tensor, nn
 from sntorch import checks
 from sntorch.cells import SNTCell
 from sntorch.couplings.layers import Coupling, Dense
-from sntorch.dynamics import Dynamics
-from sntorch.plasticity.traces import Step, square, squares
+from sntorch.plasticity.joint import JointState
+from sntorch.plasticity.traces import Step, squares
 
 __all__ = ["PlasticSNTCell"]
 
@@ -61,7 +60,7 @@ _TRAINABLE = ("alpha", "rate")
 
 
 @final
-class PlasticSNTCell(Dynamics):
+class PlasticSNTCell(JointState):
     """An `SNTCell` with a Hebbian trace upon its couplings: a `Dynamics` of the state (u, H).
 
     The cell is held, not copied: it keeps J, gain, leak, threshold, input and noise, which acts on
@@ -112,7 +111,6 @@ class PlasticSNTCell(Dynamics):
     (torch.Size([5, 8, 10]), torch.Size([5, 8, 10, 10]))
     """
 
-    alpha: Tensor
     modulator: Tensor | None
     modulator_bias: Tensor | None
 
@@ -155,57 +153,6 @@ class PlasticSNTCell(Dynamics):
         """The factor lambda that the trace keeps in a step, ()."""
         return self._kept(self.rate)
 
-    @property
-    def noise(self) -> float | Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Standard deviation of the noise: that of the cell for neurons, 0 for synapses."""
-        sigma = self.cell.noise
-        if not sigma.requires_grad and not bool((sigma != 0).any()):
-            return 0.0
-        return torch.cat([sigma.expand(self.neurons), sigma.new_zeros(self.neurons**2)])
-
-    def join(self, u: Tensor, H: Tensor | None = None) -> Tensor:
-        """Return the state (..., N + N^2) of neurons u (..., N) and trace H (..., N, N) or zero.
-
-        Raises
-        ------
-        ValueError
-            If the shapes do not fit.
-        """
-        n = self.neurons
-        self.cell.check(u)
-        if H is None:
-            return torch.cat([u, u.new_zeros(*u.shape[:-1], n * n)], -1)
-        if H.shape != (*u.shape, n):
-            raise ValueError(f"H: expected {(*u.shape, n)}, got {tuple(H.shape)}")
-        return torch.cat([u, H.flatten(-2)], -1)
-
-    def split(self, s: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u (..., N) and H (..., N, N), views of the state (..., N + N^2)."""
-        self.check(s)
-        n = self.neurons
-        return s[..., :n], square(s, n)
-
-    def couplings(self, s: Tensor) -> Tensor:
-        """Return J + alpha H (..., N, N), how the neurons are coupled in this state."""
-        J = self.cell.coupling
-        return (J.weight if isinstance(J, Dense) else J) + self.alpha * self.split(s)[1]
-
-    def frozen(self, s: Tensor) -> SNTCell:
-        """Return the network with its synapses as they are in the state s (N + N^2,): an `SNTCell`.
-
-        Raises
-        ------
-        ValueError
-            If s has batch axes: every row has synapses of its own.
-        """
-        if s.ndim != 1:
-            raise ValueError(f"s: expected one state ({self.size},), got {tuple(s.shape)}")
-        held = copy.deepcopy(self.cell)
-        entries = held.coupling.weight if isinstance(held.coupling, Dense) else held.coupling
-        with torch.no_grad():
-            entries.copy_(self.couplings(s))
-        return held
-
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return the next state (..., N + N^2); `u` is the joint state."""
         return self._step(u, x).advance(u)
@@ -237,11 +184,6 @@ class PlasticSNTCell(Dynamics):
         squares(pulled, self.neurons).addcmul_(w1.unsqueeze(-2), self._weights(now).unsqueeze(-1))
         pulled[..., : self.neurons, :] = wu
         return now.advance(u), pulled
-
-    def check_entry(self, name: str, values: Tensor) -> Tensor:
-        """Return `values` if they are in the domain of the quantity `name`."""
-        inner = name.removeprefix("cell.")
-        return values if inner == name else self.cell.check_entry(inner, values)
 
     def extra_repr(self) -> str:
         """Say how it learns."""

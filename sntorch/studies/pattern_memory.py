@@ -109,15 +109,13 @@ class PatternMemory(Study):
         """Return the curves of training, and digits that were completed."""
         with style():
             fig = StyledFigure(figsize=(9.6, 4.2))
-            parts = fig.subfigures(1, 2, width_ratios=(1.0, 1.15)) if self._square else None
-            plot(self, fig.subplots() if parts is None else parts[0].subplots())
-            if parts is not None:
-                _draw_examples(self.shown["digits"], parts[1])
+            if "digits" not in self.shown:
+                plot(self, fig.subplots())
+                return fig
+            left, right = fig.subfigures(1, 2, width_ratios=(1.0, 1.15)).tolist()
+            plot(self, left.subplots())
+            _draw_examples(self.shown["digits"], right)
         return fig
-
-    @property
-    def _square(self) -> bool:
-        return "digits" in self.shown
 
 
 def run(
@@ -211,7 +209,7 @@ def _patterns(kind: str, bits: int, seed: int) -> tuple[Tensor, Tensor]:
     if kind == "random bits":
         values = 2.0 * draw.integers(0, 2, (4000, bits)) - 1
     else:
-        images: Any = load_digits().data
+        images, _ = load_digits(return_X_y=True)
         values = draw.permutation(np.unique(np.where(images > 7, 1.0, -1.0), axis=0))
     cut = 3 * len(values) // 4
     return torch.from_numpy(values[:cut]).float(), torch.from_numpy(values[cut:]).float()

@@ -1,6 +1,7 @@
 """The studies of plasticity: records grow, numbers are those of other ways to compute them."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_an_activity_out_of_reach_is_refused():
 
 
 def test_networks_come_one_by_one():
-    settings = {"size": 60, "epochs": 30, "every": 15, "measured": 60, "steps": 20}
+    settings: Any = {"size": 60, "epochs": 30, "every": 15, "measured": 60, "steps": 20}
     records = list(intrinsic_plasticity.run(networks=2, **settings))
     assert [each.progress[:5] for each in records] == ["[1/2]", "[2/2]"]
     last = records[-1]
