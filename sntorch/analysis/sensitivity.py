@@ -163,10 +163,8 @@ def compare_slopes(present: Tensor, absent: Tensor) -> PatternSensitivity:
         raise ValueError(f"absent: expected {expected} with two steps or more, got {got}")
     half = len(present) // 2
     halves = [(part[:half].mean(0) - part[-half:].mean(0)).abs() for part in (present, absent)]
-    rest = absent.mean(0)
-    return PatternSensitivity(
-        slopes=rest, change=present.mean(0) - rest, floor=(halves[0] + halves[1]) / 8**0.5
-    )
+    rest, floor = absent.mean(0), (halves[0] + halves[1]) / 8**0.5
+    return PatternSensitivity(slopes=rest, change=present.mean(0) - rest, floor=floor)
 
 
 def _slopes(f: SNTCell | PlasticSNTCell, orbit: Tensor) -> Tensor:

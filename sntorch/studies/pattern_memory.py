@@ -112,7 +112,8 @@ class PatternMemory(Study):
             if "digits" not in self.shown:
                 plot(self, fig.subplots())
                 return fig
-            left, right = fig.subfigures(1, 2, width_ratios=(1.0, 1.15)).tolist()
+            parts: Any = fig.subfigures(1, 2, width_ratios=(1.0, 1.15))
+            left, right = parts
             plot(self, left.subplots())
             _draw_examples(self.shown["digits"], right)
         return fig

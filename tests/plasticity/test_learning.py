@@ -273,3 +273,10 @@ def test_hebbian_learning_crosses_the_edge_of_chaos():
         assert_close(forgetful["radius"], expected, rtol=1e-10, atol=0)
         assert abs(float(forgetful["mle"][5])) < 0.005  # forgetting alone reaches the edge as well
         assert float(forgetful["mle"][10]) > float(history["mle"][10]) + 0.04
+
+
+def test_an_epoch_changes_the_couplings_in_place():
+    observe = {"where": lambda f, u: float(f.coupling.data_ptr())}
+    history = learn(network(), SIRI, state(), 3, steps=4, observe=observe)
+    assert len(set(history["where"].tolist())) == 1
+    assert control(history)["where"][0] != history["where"][0]
