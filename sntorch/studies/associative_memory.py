@@ -191,7 +191,7 @@ def retrieval(load: float) -> float:
     Examples
     --------
     >>> round(retrieval(0.1), 4), retrieval(0.14)
-    (0.9937, nan)
+    (0.998, nan)
     """
     top = _top()
     if _excess(top, load) <= 0:
