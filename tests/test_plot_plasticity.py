@@ -40,6 +40,32 @@ def test_every_analysis_has_a_panel():
     assert labels == ["sign", "norm"]
 
 
+def test_the_eigenvalues_of_learned_couplings_stand_beside_the_random_ones():
+    J = random_coupling(n=5)
+    rule = HebbianForgetting(rate=1.0)
+    found = snt.analysis.synaptic_change(
+        snt.SNTCell(J), torch.ones(5).double(), 5, start=0.5 * J, rule=rule
+    )
+    ax = snt.plot(found)
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    shown = np.asarray(lines["eigenvalues"].get_xdata(), dtype=float)
+    assert_close(torch.from_numpy(shown), found.eigenvalues.real)
+    circle = np.asarray(lines["random, same norm"].get_xdata(), dtype=float)
+    assert circle.max() == pytest.approx(float(J.norm()) / 5**0.5)
+
+
+def test_the_sensitivity_of_neurons_stands_beside_its_floor():
+    cell = snt.SNTCell(2 * random_coupling(n=5), input_size=1, gain=2.0)
+    found = snt.analysis.pattern_sensitivity(
+        cell, torch.ones(5).double(), 20, x=torch.ones(1).double()
+    )
+    lines = snt.plot(found).get_lines()
+    shown = np.asarray(lines[0].get_ydata(), dtype=float)
+    assert_close(torch.from_numpy(shown), found.change.abs())
+    floor = np.asarray(lines[1].get_ydata(), dtype=float)
+    assert floor[0] == pytest.approx(float(found.floor.mean()))
+
+
 def test_without_observations_there_is_no_panel():
     assert not snt.plot(history({})).get_lines()
     with pytest.raises(ValueError, match="history: expected observed analyses, got none"):

@@ -6,6 +6,11 @@ and returns a new state, and an epoch of one step of `learn`.  Then a tangent of
 over one of the cell without a trace, per column, and the same by torch.func.  Figures are medians
 over rounds of the ratio of CPU times, in turns in one process.
 
+A plastic step returns a new state of N^2 numbers, 4 MB at N = 1000, where the baseline writes over
+its matrix.  If the allocator gives the memory of old states back to the system, every step pays for
+its pages again, as much as for all its sums: MALLOC_TRIM_THRESHOLD_=1000000000 and
+MALLOC_MMAP_THRESHOLD_=1000000000 in the environment keep it.
+
     python scripts/bench/plasticity.py [--rounds 40] [--neurons 1000]
 """
 

@@ -30,6 +30,9 @@ from sntorch.analysis.response import LinearResponse as LinearResponse
 from sntorch.analysis.response import ResponseAccumulator as ResponseAccumulator
 from sntorch.analysis.response import ResponseWarning as ResponseWarning
 from sntorch.analysis.response import linear_response as linear_response
+from sntorch.analysis.sensitivity import PatternSensitivity as PatternSensitivity
+from sntorch.analysis.sensitivity import compare_slopes as compare_slopes
+from sntorch.analysis.sensitivity import pattern_sensitivity as pattern_sensitivity
 from sntorch.analysis.spectrum import JacobianSpectrum as JacobianSpectrum
 from sntorch.analysis.spectrum import jacobian_spectrum as jacobian_spectrum
 from sntorch.analysis.susceptibility import FluctuationDissipation as FluctuationDissipation
@@ -39,6 +42,8 @@ from sntorch.analysis.susceptibility import (
     fluctuation_dissipation as fluctuation_dissipation,
 )
 from sntorch.analysis.susceptibility import susceptibility as susceptibility
+from sntorch.analysis.synapses import SynapticChange as SynapticChange
+from sntorch.analysis.synapses import synaptic_change as synaptic_change
 from sntorch.analysis.tangents import AccuracyWarning as AccuracyWarning
 from sntorch.analysis.timeseries import Lines as Lines
 from sntorch.analysis.timeseries import PowerSpectrum as PowerSpectrum

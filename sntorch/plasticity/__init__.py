@@ -12,9 +12,9 @@ from sntorch.plasticity.hebbian import HebbianForgetting as HebbianForgetting
 from sntorch.plasticity.hebbian import Oja as Oja
 from sntorch.plasticity.hebbian import RateSTDP as RateSTDP
 from sntorch.plasticity.hebbian import SynapticScaling as SynapticScaling
+from sntorch.plasticity.history import LearningHistory as LearningHistory
 from sntorch.plasticity.intrinsic import GainHomeostasis as GainHomeostasis
 from sntorch.plasticity.intrinsic import IntrinsicHomeostasis as IntrinsicHomeostasis
-from sntorch.plasticity.learning import LearningHistory as LearningHistory
 from sntorch.plasticity.learning import learn as learn
 from sntorch.plasticity.rules import CouplingRule as CouplingRule
 from sntorch.plasticity.rules import Rule as Rule

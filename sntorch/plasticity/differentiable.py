@@ -43,7 +43,7 @@ counts in the Kaplan-Yorke dimension: quote the neurons' own spectrum beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -51,35 +51,16 @@ from torch import Tensor, nn
 from sntorch import checks
 from sntorch.cells import SNTCell
 from sntorch.couplings.layers import Coupling, Dense
-from sntorch.dynamics import Dynamics
+from sntorch.plasticity.joint import JointState
+from sntorch.plasticity.traces import Step, squares
 
 __all__ = ["PlasticSNTCell"]
 
 _TRAINABLE = ("alpha", "rate")
 
 
-class _Step(NamedTuple):
-    """What one step knows; all (..., N) but the gate and M, which are numbers per row."""
-
-    u1: Tensor
-    x: Tensor
-    slope: Tensor
-    slope1: Tensor
-    a: Tensor
-    b: Tensor
-    db: Tensor
-    """b'(x)."""
-    gate: Tensor
-    """eta M, how much is learned."""
-    M: Tensor | None
-
-    @property
-    def learned(self) -> Tensor:
-        return self.gate.unsqueeze(-1) * self.a
-
-
 @final
-class PlasticSNTCell(Dynamics):
+class PlasticSNTCell(JointState):
     """An `SNTCell` with a Hebbian trace upon its couplings: a `Dynamics` of the state (u, H).
 
     The cell is held, not copied: it keeps J, gain, leak, threshold, input and noise, which acts on
@@ -130,7 +111,6 @@ class PlasticSNTCell(Dynamics):
     (torch.Size([5, 8, 10]), torch.Size([5, 8, 10, 10]))
     """
 
-    alpha: Tensor
     modulator: Tensor | None
     modulator_bias: Tensor | None
 
@@ -171,82 +151,39 @@ class PlasticSNTCell(Dynamics):
     @property
     def forgetting(self) -> Tensor:
         """The factor lambda that the trace keeps in a step, ()."""
-        if self._forgetting is None:
-            return torch.ones_like(self.rate) if self.oja else 1 - self.rate
-        return torch.full_like(self.rate, self._forgetting)
-
-    @property
-    def noise(self) -> float | Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Standard deviation of the noise: that of the cell for neurons, 0 for synapses."""
-        sigma = self.cell.noise
-        if not sigma.requires_grad and not bool((sigma != 0).any()):
-            return 0.0
-        return torch.cat([sigma.expand(self.neurons), sigma.new_zeros(self.neurons**2)])
-
-    def join(self, u: Tensor, H: Tensor | None = None) -> Tensor:
-        """Return the state (..., N + N^2) of neurons u (..., N) and trace H (..., N, N) or zero.
-
-        Raises
-        ------
-        ValueError
-            If the shapes do not fit.
-        """
-        n = self.neurons
-        self.cell.check(u)
-        if H is None:
-            return torch.cat([u, u.new_zeros(*u.shape[:-1], n * n)], -1)
-        if H.shape != (*u.shape, n):
-            raise ValueError(f"H: expected {(*u.shape, n)}, got {tuple(H.shape)}")
-        return torch.cat([u, H.flatten(-2)], -1)
-
-    def split(self, s: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u (..., N) and H (..., N, N), views of the state (..., N + N^2)."""
-        self.check(s)
-        n = self.neurons
-        return s[..., :n], s[..., n:].unflatten(-1, (n, n))
-
-    def couplings(self, s: Tensor) -> Tensor:
-        """Return J + alpha H (..., N, N), how the neurons are coupled in this state."""
-        J = self.cell.coupling
-        return (J.weight if isinstance(J, Dense) else J) + self.alpha * self.split(s)[1]
+        return self._kept(self.rate)
 
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return the next state (..., N + N^2); `u` is the joint state."""
-        neurons, H = self.split(u)
-        return self._next(u, H, self._step(neurons, H, x))
+        return self._step(u, x).advance(u)
 
     def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F and DF V (..., N + N^2, k): O(N^2) for every column."""
         self.check_frame("V", u, V)
         neurons, H = self.split(u)
-        du, dH = V[..., : self.neurons, :], self._square(V)
-        now = self._step(neurons, H, x)
-        dx = now.slope.unsqueeze(-1) * du
+        du, dH = V[..., : self.neurons, :], squares(V, self.neurons)
+        now = self._step(u, x)
+        slope, slope1 = self._slope(neurons), self._slope(now.u1)
+        dx = slope * du
         du1 = self.cell.jvp(neurons, du, x)[1] + self._through(H, dx)
         du1 = du1 + (self._weights(now).unsqueeze(-2) @ dH).squeeze(-2)
-        pushed = self._push_trace(now, H, V, dx, now.slope1.unsqueeze(-1) * du1)
+        pushed = now.push(H, V, self._counted(now) * dx, slope1 * du1)
         pushed[..., : self.neurons, :] = du1
-        return self._next(u, H, now), pushed
+        return now.advance(u), pushed
 
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F and DF^T W (..., N + N^2, k): O(N^2) for every column."""
         self.check_frame("W", u, W)
         neurons, H = self.split(u)
-        now = self._step(neurons, H, x)
-        G = self._square(W)
-        pulled1, pulled_b = self._pull_trace(now, H, G)
-        w1 = W[..., : self.neurons, :] + now.slope1.unsqueeze(-1) * pulled1
-        at_rate = self._back(H, w1) + now.db.unsqueeze(-1) * pulled_b
-        wu = self.cell.vjp(neurons, w1, x)[1] + now.slope.unsqueeze(-1) * at_rate
-        pulled = self._faded(now, W)
-        self._square(pulled).addcmul_(w1.unsqueeze(-2), self._weights(now).unsqueeze(-1))
+        now = self._step(u, x)
+        pulled1, pulled_b = now.pull(H, squares(W, self.neurons))
+        w1 = W[..., : self.neurons, :] + self._slope(now.u1) * pulled1
+        at_rate = self._back(H, w1) + self._counted(now) * pulled_b
+        wu = self.cell.vjp(neurons, w1, x)[1] + self._slope(neurons) * at_rate
+        pulled = now.faded(W)
+        squares(pulled, self.neurons).addcmul_(w1.unsqueeze(-2), self._weights(now).unsqueeze(-1))
         pulled[..., : self.neurons, :] = wu
-        return self._next(u, H, now), pulled
-
-    def check_entry(self, name: str, values: Tensor) -> Tensor:
-        """Return `values` if they are in the domain of the quantity `name`."""
-        inner = name.removeprefix("cell.")
-        return values if inner == name else self.cell.check_entry(inner, values)
+        return now.advance(u), pulled
 
     def extra_repr(self) -> str:
         """Say how it learns."""
@@ -255,74 +192,44 @@ class PlasticSNTCell(Dynamics):
             f"trace={trace}, rate={self.rate.item():.4g}, forgetting={self.forgetting.item():.4g}"
         )
 
-    def _step(self, u: Tensor, H: Tensor, x: Tensor | None) -> _Step:
-        gain, phi = self.cell.gain, self.cell.transfer
-        rate, slope = phi.with_derivative(gain * u)
+    def _step(self, s: Tensor, x: Tensor | None) -> Step:
+        u, H = self.split(s)
+        eta, rate = self.rate, self.cell.rate(u)
         u1 = self.cell.map(u, x) + self._through(H, rate.unsqueeze(-1)).squeeze(-1)
-        rate1, slope1 = phi.with_derivative(gain * u1)
-        b, db = rate - self.activity, torch.ones_like(rate)
-        if self.rectified:
-            b, db = b.relu(), (b > 0).to(b.dtype)
-        gate, M = self.rate.expand(u.shape[:-1]), None
+        rate1 = self.cell.rate(u1)
+        a, b = (rate1 - self.activity, rate - self.activity) if self.activity else (rate1, rate)
+        gate, M = eta, None
         if self.modulator is not None and self.modulator_bias is not None:
             M = torch.tanh(rate1 @ self.modulator + self.modulator_bias)
-            gate = gate * M
-        return _Step(u1, rate, gain * slope, gain * slope1, rate1 - self.activity, b, db, gate, M)
+            gate = eta * M
+        return Step(
+            u1=u1,
+            x=rate,
+            a=a,
+            b=b.relu() if self.rectified else b,
+            gate=gate,
+            learned=gate.unsqueeze(-1) * a,
+            forgetting=self._kept(eta),
+            oja=self.oja,
+            rate=eta,
+            M=M,
+            modulator=self.modulator,
+        )
 
-    def _next(self, s: Tensor, H: Tensor, now: _Step) -> Tensor:
-        """Return the next joint state: one new tensor, written part by part."""
-        n = self.neurons
-        s1 = self.forgetting * s
-        H1 = s1[..., n:].unflatten(-1, (n, n))
-        if self.oja:
-            H1.addcmul_((now.learned * now.a).unsqueeze(-1), H, value=-1)
-        H1.addcmul_(now.learned.unsqueeze(-1), now.b.unsqueeze(-2))
-        s1[..., :n] = now.u1
-        return s1
+    def _kept(self, eta: Tensor) -> Tensor:
+        if self._forgetting is None:
+            return torch.ones_like(eta) if self.oja else 1 - eta
+        return torch.full_like(eta, self._forgetting)
 
-    def _faded(self, now: _Step, V: Tensor) -> Tensor:
-        """Return a frame whose part for the trace is what V's becomes if nothing is learned."""
-        faded = self.forgetting * V
-        if self.oja:
-            lost = (now.learned * now.a)[..., None, None]
-            self._square(faded).addcmul_(lost, self._square(V), value=-1)
-        return faded
+    def _slope(self, u: Tensor) -> Tensor:
+        """Return f'(u) (..., N, 1)."""
+        gain = self.cell.gain
+        return (gain * self.cell.transfer.derivative(gain * u)).unsqueeze(-1)
 
-    def _push_trace(self, now: _Step, H: Tensor, V: Tensor, dx: Tensor, da: Tensor) -> Tensor:
-        """Return a frame (..., N + N^2, k) with dH1 in the part for the trace."""
-        a, gate = now.a.unsqueeze(-1), now.gate[..., None, None]
-        dlearned, dkept = gate * da, -2 * gate * a * da
-        if now.M is not None and self.modulator is not None:
-            dgate = self._open(now) * (self.modulator @ da).unsqueeze(-2)
-            dlearned, dkept = dlearned + dgate * a, dkept - dgate * a.square()
-        db = now.db.unsqueeze(-1) * dx
-        pushed = self._faded(now, V)
-        dH1 = self._square(pushed)
-        dH1.addcmul_(dlearned.unsqueeze(-2), now.b[..., None, :, None])
-        dH1.addcmul_(now.learned[..., None, None], db.unsqueeze(-3))
-        if self.oja:
-            dH1.addcmul_(dkept.unsqueeze(-2), H.unsqueeze(-1))
-        return pushed
-
-    def _pull_trace(self, now: _Step, H: Tensor, G: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what G (..., N, N, k) at H1 says of x_1 and of b, both (..., N, k)."""
-        a, gate = now.a.unsqueeze(-1), now.gate[..., None, None]
-        at_learned = (now.b[..., None, None, :] @ G).squeeze(-2)
-        at_a, at_gate = gate * at_learned, a * at_learned
-        if self.oja:
-            at_kept = (H.unsqueeze(-2) @ G).squeeze(-2)
-            at_a, at_gate = at_a - 2 * gate * a * at_kept, at_gate - a.square() * at_kept
-        if now.M is not None and self.modulator is not None:
-            opened = self._open(now) * at_gate.sum(-2, keepdim=True)
-            at_a = at_a + self.modulator.unsqueeze(-1) * opened
-        at_b = (now.learned.unsqueeze(-2) @ G.flatten(-2)).squeeze(-2).unflatten(-1, G.shape[-2:])
-        return at_a, at_b
-
-    def _open(self, now: _Step) -> Tensor:
-        """Return the derivative of the gate (..., 1, 1) with respect to what drives M."""
-        if now.M is None:
-            return now.gate[..., None, None]
-        return (self.rate * (1 - now.M.square()))[..., None, None]
+    def _counted(self, now: Step) -> Tensor:
+        """Return b'(x) (..., N, 1)."""
+        counted = (now.b > 0).to(now.b.dtype) if self.rectified else torch.ones_like(now.b)
+        return counted.unsqueeze(-1)
 
     def _through(self, H: Tensor, columns: Tensor) -> Tensor:
         """Return (alpha H) C for columns (..., N, k)."""
@@ -336,13 +243,9 @@ class PlasticSNTCell(Dynamics):
             return self.alpha * (H.mT @ columns)
         return (self.alpha * H).mT @ columns
 
-    def _weights(self, now: _Step) -> Tensor:
+    def _weights(self, now: Step) -> Tensor:
         """Return alpha_ij x_j (..., N or 1, N): how H_ij acts on neuron i."""
         return self.alpha * now.x.unsqueeze(-2)
-
-    def _square(self, V: Tensor) -> Tensor:
-        """Return the part (..., N, N, k) of a frame that belongs to the trace."""
-        return V[..., self.neurons :, :].unflatten(-2, (self.neurons, self.neurons))
 
     def _enter(self, trainable: Sequence[str], alpha: Tensor, rate: Tensor) -> None:
         if isinstance(trainable, str):

@@ -95,7 +95,7 @@ class HebbianForgetting(CouplingRule):
         """Return dJ from the means of every row over the epoch."""
         m_pre, m_post = pre.mean(0) - self.activity, post.mean(0) - self.activity
         size = self.rate / (J.shape[1] * len(m_pre))
-        return J.outer(size * m_post, m_pre.relu()).add_(J.values, alpha=self.forgetting - 1)
+        return J.outer(size * m_post, m_pre.relu(), kept=self.forgetting - 1)
 
 
 @dataclasses.dataclass(frozen=True)

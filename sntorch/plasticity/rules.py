@@ -112,10 +112,18 @@ class Synapses:
             self.pattern = None
         self.shape: tuple[int, int] = (J.shape[0], J.shape[1])
 
-    def outer(self, post: Tensor, pre: Tensor) -> Tensor:
-        """Return sum_s post_si pre_sj at every synapse, for post (..., m) and pre (..., n)."""
-        a, b = post.reshape(-1, self.shape[0]).T, pre.reshape(-1, self.shape[1]).T
-        return a @ b.T if self.pattern is None else sampled_product(a, b, self.pattern)
+    def outer(self, post: Tensor, pre: Tensor, kept: float = 0.0) -> Tensor:
+        """Return kept J_ij + sum_s post_si pre_sj at every synapse, post (..., m), pre (..., n)."""
+        a, b = post.reshape(-1, self.shape[0]), pre.reshape(-1, self.shape[1])
+        if self.pattern is not None:
+            entries = sampled_product(a.T, b.T, self.pattern)
+            return entries.add_(self.values, alpha=kept) if kept else entries
+        if not kept:
+            return torch.outer(a[0], b[0]) if len(a) == 1 else a.T @ b
+        # One pass of memory: on line it is what a step costs.
+        if len(a) == 1:
+            return torch.addr(self.values, a[0], b[0], beta=kept)
+        return torch.addmm(self.values, a.T, b, beta=kept)
 
     def of_post(self, numbers: Tensor) -> Tensor:
         """Return the numbers (m,) of the receivers at every synapse, to be broadcast."""

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sntorch.analysis import PatternSensitivity, SynapticChange
 from sntorch.plasticity import LearningHistory
 from sntorch.plot.canvas import (
     DARK,
@@ -54,6 +55,35 @@ def learning(history: LearningHistory) -> Figure:
         for name, ax in zip(names, fig.subplots(1, len(names), squeeze=False)[0], strict=True):
             _curve(history, name, ax)
     return fig
+
+
+@plot.register
+@style()
+def _(result: SynapticChange, ax: Axes | None = None) -> Axes:
+    ax = on(ax)
+    z, radius = array(result.eigenvalues), float(result.bulk)
+    circle = radius * np.exp(2j * np.pi * np.linspace(0, 1, 181))
+    ax.plot(np.real(z), np.imag(z), "o", color=DARK, markersize=3, label="eigenvalues")
+    ax.plot(np.real(circle), np.imag(circle), label="random, same norm", **THEORY)
+    ax.set_aspect("equal", adjustable="datalim")
+    name_axes(ax, "real part of the couplings' eigenvalues", "imaginary part")
+    lines = [f"weights changed by {100 * float(result.change):.3g} %"]
+    if bool(result.alignment.isfinite()):
+        lines.append(f"along the rule: cosine {float(result.alignment):.2f}")
+    lines.append(f"leading eigenvalue {float(result.outlier):.2f} of the radius")
+    return finish(ax, "Couplings in use", result.eigenvalues.abs(), "\n".join(lines))
+
+
+@plot.register
+@style()
+def _(result: PatternSensitivity, ax: Axes | None = None) -> Axes:
+    ax = on(ax)
+    slope, change = array(result.slopes).ravel(), np.abs(array(result.change)).ravel()
+    ax.plot(slope, change, "o", color=DARK, alpha=0.5, markersize=3, label="neurons")
+    ax.axhline(float(result.floor.mean()), label="mean floor of finite averages", **THEORY)
+    name_axes(ax, "mean slope f' without the pattern", "its change under the pattern")
+    note = f"relative sensitivity {float(result.relative.mean()):.3g}"
+    return finish(ax, "Sensitivity to the pattern", result.change, note)
 
 
 def _curve(history: LearningHistory, name: str, ax: Axes) -> Axes:

@@ -4,8 +4,12 @@ A study is run by ``sntorch experiment=studies/NAME``, or in Python by exhaustin
 arguments are those of its configuration: ``*_, route = studies.route_to_chaos.run(steps=2000)``.
 """
 
+from sntorch.studies import associative_memory as associative_memory
+from sntorch.studies import hebbian_edge_of_chaos as hebbian_edge_of_chaos
+from sntorch.studies import intrinsic_plasticity as intrinsic_plasticity
 from sntorch.studies import mean_field_lyapunov as mean_field_lyapunov
 from sntorch.studies import noise_suppresses_chaos as noise_suppresses_chaos
+from sntorch.studies import pattern_memory as pattern_memory
 from sntorch.studies import phase_diagram as phase_diagram
 from sntorch.studies import route_to_chaos as route_to_chaos
 from sntorch.studies.study import Study as Study

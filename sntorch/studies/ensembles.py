@@ -1,4 +1,4 @@
-"""Simulated networks beside the mean field: what the studies of theory have in common."""
+"""Several random networks: beside the mean field, or all at once, one per row."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.analysis import max_lyapunov
 from sntorch.cells import SNTCell
+from sntorch.dynamics import Dynamics
 from sntorch.plot.canvas import THEORY
+from sntorch.transfer import as_transfer
 
 __all__ = [
+    "Networks",
     "check_draws",
     "draw_border",
     "draw_measured",
@@ -85,6 +88,40 @@ def largest_exponent(
         found.append(spectrum.exponents[0])
     values = torch.stack(found)
     return values.mean(), values.std() / networks**0.5
+
+
+class Networks(Dynamics):
+    """R networks of one size at once, u(t+1) = J f(u(t)) + x: row r of a state is network r.
+
+    Small networks one by one cost the time of calls, not of products.
+    """
+
+    def __init__(self, J: Tensor, *, gain: float, transfer: str) -> None:
+        super().__init__()
+        self.J, self.gain, self.transfer = J, gain, as_transfer(transfer)
+        self.size = J.shape[-1]
+
+    def rate(self, u: Tensor) -> Tensor:
+        """Return f(u) (..., R, N)."""
+        return self.transfer(self.gain * u)
+
+    def slope(self, u: Tensor) -> Tensor:
+        """Return f'(u) (..., R, N), gain included."""
+        return self.gain * self.transfer.derivative(self.gain * u)
+
+    def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
+        """Return the next states (R, N); a drive (N,) is added to every network."""
+        value = (self.J @ self.rate(u).unsqueeze(-1)).squeeze(-1)
+        return value if x is None else value + x
+
+    def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F and DF V (R, N, k)."""
+        self.check_frame("V", u, V)
+        rate, slope = self.transfer.with_derivative(self.gain * u)
+        columns = torch.cat([rate.unsqueeze(-1), (self.gain * slope).unsqueeze(-1) * V], -1)
+        both = self.J @ columns  # every matrix is read once
+        value = both[..., 0] if x is None else both[..., 0] + x
+        return value, both[..., 1:]
 
 
 def draw_measured(ax: Any, x: Tensor, y: Tensor, error: Tensor, index: int, label: str) -> None:

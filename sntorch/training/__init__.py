@@ -6,6 +6,8 @@ from sntorch.training.callbacks import MeanFieldMonitor as MeanFieldMonitor
 from sntorch.training.callbacks import SpectrumMonitor as SpectrumMonitor
 from sntorch.training.modules import SequenceModel as SequenceModel
 from sntorch.training.monitor import Monitor as Monitor
+from sntorch.training.plasticity import LocalRule as LocalRule
+from sntorch.training.plasticity import PlasticityMonitor as PlasticityMonitor
 from sntorch.training.runs import ExactResume as ExactResume
 from sntorch.training.runs import RunRecorder as RunRecorder
 from sntorch.training.tasks import DigitsTask as DigitsTask

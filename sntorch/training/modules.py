@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sntorch import checks
 from sntorch.cells import SNTCell
 from sntorch.dynamics import Dynamics, as_dynamics
+from sntorch.plasticity import PlasticSNTCell
 from sntorch.sequence import SNT
 
 __all__ = ["SequenceModel"]
@@ -31,7 +32,8 @@ class SequenceModel(pl.LightningModule):
     ----------
     recurrent
         An `SNT` layer, ``nn.RNN/GRU/LSTM``, or a cell: `Dynamics` or torch's.  An `SNTCell` is read
-        out by its rates f(u), other cells by their state.
+        out by its rates f(u), and so is a `PlasticSNTCell`, whose synapses start anew with every
+        sequence; other cells by their state.
     output_size
         Classes, or numbers to predict.
     kind
@@ -129,6 +131,8 @@ def _feature_size(recurrent: nn.Module) -> int:
     if isinstance(recurrent, nn.RNNBase):
         width = recurrent.proj_size or recurrent.hidden_size
         return width * (2 if recurrent.bidirectional else 1)
+    if isinstance(recurrent, PlasticSNTCell):
+        return recurrent.neurons
     if isinstance(recurrent, nn.RNNCellBase | SNT):
         return int(recurrent.hidden_size)
     if isinstance(recurrent, Dynamics) and recurrent.size > 0:
@@ -148,6 +152,12 @@ def _loop(cell: nn.Module, x: Tensor) -> Tensor:
     hx, features = None, []
     for step in x.unbind(1):
         hx = cell(step, hx)
-        h = hx[0] if isinstance(hx, tuple) else hx
-        features.append(cell.rate(h) if isinstance(cell, SNTCell) else h)
+        features.append(_seen(cell, hx[0] if isinstance(hx, tuple) else hx))
     return torch.stack(features, 1)
+
+
+def _seen(cell: nn.Module, h: Tensor) -> Tensor:
+    """Return what is read of a state."""
+    if isinstance(cell, PlasticSNTCell):
+        return cell.cell.rate(cell.split(h)[0])
+    return cell.rate(h) if isinstance(cell, SNTCell) else h

@@ -1,0 +1,118 @@
+"""The epochs of slow learning: interrupted, resumed, diverged, and taken up again."""
+
+from typing import Any
+
+import pytest
+import torch
+from learners import OBSERVE, SIRI, control, network, radius, same, state
+from references import random_generator
+
+import sntorch as snt
+from sntorch.plasticity import (
+    HebbianForgetting,
+    Rule,
+    learn,
+)
+
+
+class Interrupting:
+    """An analysis, or a rule, that is interrupted at its n-th call."""
+
+    def __init__(self, n):
+        self.left = n
+
+    def tick(self):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+class InterruptedLooks(Interrupting):
+    def __call__(self, f, u):
+        self.tick()
+        return radius(f, u)
+
+
+class InterruptedRule(Interrupting, Rule):
+    target = "coupling"
+
+    def __call__(self, J, pre, post):
+        self.tick()
+        return SIRI(J, pre, post)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+def test_an_interrupted_run_is_finished_to_the_same_bits(n):
+    cell, u = network(noise=0.1), state(2)
+
+    def call(look, rule, resume=None, generator=None):
+        return learn(
+            cell,
+            rule,
+            u,
+            6,
+            steps=5,
+            observe={"radius": look},
+            control=[SIRI],
+            generator=generator,
+            resume=resume,
+        )
+
+    whole = call(radius, SIRI, generator=random_generator(1))
+    for look, rule in ((InterruptedLooks(n), SIRI), (radius, InterruptedRule(min(n, 6)))):
+        g = random_generator(1)
+        part = call(look, rule, generator=g)
+        assert part.stopped.startswith("interrupted")
+        assert part.learned < 6 or len(part.epoch) < 7
+        assert same(call(radius, SIRI, resume=part, generator=g), whole)
+
+
+def test_an_interruption_names_the_epoch():
+    history = learn(network(), InterruptedRule(3), state(), 6, steps=5, observe=OBSERVE)
+    assert history.stopped == "interrupted in epoch 3"
+    assert history.epoch.tolist() == [0, 1, 2]
+    assert history.learned == 2
+
+
+def test_a_run_goes_on_where_it_ended():
+    settings: Any = {"steps": 5, "observe": OBSERVE, "every": 2}
+    part = learn(network(), SIRI, state(), 3, **settings)
+    kept = part.cell.coupling.detach().clone()
+    more = learn(network(), SIRI, state(), 7, resume=part, **settings)
+    assert same(more, learn(network(), SIRI, state(), 7, **settings))
+    assert torch.equal(part.cell.coupling, kept)
+
+
+def growing(n=4):
+    """Return a rectified network that explodes once it has learned."""
+    return snt.SNTCell(0.99 * torch.eye(n), transfer="relu"), torch.ones(n)
+
+
+def test_divergence_stops_with_the_epoch_and_keeps_the_history():
+    cell, u = growing()
+    rule = HebbianForgetting(forgetting=1.0, rate=0.05, activity=0.0)
+    observe = {"radius": radius}
+    history = learn(cell, rule, u, 50, steps=20, observe=observe)
+    epoch = history.learned + 1
+    assert history.stopped.startswith(f"diverged in epoch {epoch}: ")
+    assert 2 < epoch < 50
+    assert history.epoch.tolist() == list(range(epoch))
+    assert history["radius"].isfinite().all()
+    assert history.cell.coupling.isfinite().all()
+    assert history.state.isfinite().all()
+    assert len(control(history)["radius"]) == epoch
+
+
+def test_an_analysis_that_fails_later_stops_the_run():
+    cell, u = growing()
+    rule = HebbianForgetting(forgetting=1.0, rate=0.05, activity=0.0)
+    observe = {"mle": lambda f, u: snt.analysis.max_lyapunov(f, u, 300)}
+    history = learn(cell, rule, u, 50, steps=2, observe=observe)
+    assert history.stopped.startswith(f"diverged after epoch {history.learned}: mle: u: expected a")
+    assert len(history.epoch) == history.learned
+
+
+def test_what_is_observed_may_not_change():
+    part = learn(network(), SIRI, state(), 1, steps=5, observe=OBSERVE)
+    with pytest.raises(ValueError, match=r"observe: expected .*, as before, got "):
+        learn(network(), SIRI, state(), 2, steps=5, observe={"radius": radius}, resume=part)
