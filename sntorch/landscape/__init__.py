@@ -1,5 +1,7 @@
 """Landscape and flux: what holds a network, what turns it round, what it costs."""
 
+from sntorch.landscape.density import Density as Density
+from sntorch.landscape.density import fokker_planck as fokker_planck
 from sntorch.landscape.entropy import EntropyProduction as EntropyProduction
 from sntorch.landscape.entropy import entropy_production as entropy_production
 from sntorch.landscape.flux import AreaRates as AreaRates
@@ -7,3 +9,4 @@ from sntorch.landscape.flux import FluxField as FluxField
 from sntorch.landscape.flux import area_rates as area_rates
 from sntorch.landscape.flux import flux_field as flux_field
 from sntorch.landscape.flux import leading_plane as leading_plane
+from sntorch.landscape.grid import Grid as Grid
