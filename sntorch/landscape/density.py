@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,19 +37,16 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.analysis import AccuracyWarning
-from sntorch.dynamics import observing
-from sntorch.flows import Flow, as_flow, checked_diffusion
-from sntorch.landscape.generator import Jumps, factors, jumps, slow_modes, solver_for, stationary
-from sntorch.landscape.grid import Grid, kind_of, values_on
+from sntorch.landscape.discretisation import DiffusionField, process
+from sntorch.landscape.generator import factors, slow_modes, solver_for, stationary
+from sntorch.landscape.grid import Grid
 from sntorch.landscape.interpolation import interpolate
 from sntorch.results import Result
 
-__all__ = ["Density", "fokker_planck", "process"]
+__all__ = ["Density", "fokker_planck"]
 
 _WALL = 1e-4  # probability at the wall from which on the box shapes the answer
 _MODES = 6
-
-DiffusionField = Callable[[Tensor], Tensor]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -206,8 +202,8 @@ def fokker_planck(
     >>> import sntorch as snt
     >>> trap = snt.flows.as_flow(lambda u: -u, diffusion=0.5)
     >>> found = snt.landscape.fokker_planck(trap, snt.landscape.Grid([-5.0], [5.0], 100))
-    >>> round(float(found.potential[75] - found.potential[50]), 3)  # (2.55^2 - 0.05^2) / 2
-    3.25
+    >>> round(float(found.potential[75] - found.potential[50]), 3)  # 2.55^2 - 0.05^2, as 2 D = 1
+    6.5
     """
     checks.number("frequency", frequency, low=0)
     jump, drift = process(flow, grid, x=x, diffusion=diffusion)
@@ -238,64 +234,6 @@ def fokker_planck(
     return result
 
 
-def process(
-    flow: object, grid: Grid, *, x: Tensor | None, diffusion: DiffusionField | None
-) -> tuple[Jumps, Tensor]:
-    """Return the jump process of a flow on a grid, and the drift (*cells, d) at the centres.
-
-    Raises
-    ------
-    ValueError
-        As `fokker_planck`.
-    """
-    if not isinstance(grid, Grid):
-        raise ValueError(f"grid: expected a Grid, got {type(grid).__name__}")
-    f = as_flow(flow)
-    if f.size not in (-1, grid.dimension):
-        raise ValueError(f"grid: expected {f.size} dimensions, those of the flow, got "
-                         f"{grid.dimension}")  # fmt: skip
-    with observing(f, torch.empty(0)):
-        D = _diffusion_of(f, grid, diffusion)
-        sides = range(grid.dimension)
-        drift = [values_on(f, grid.faces(a), x)[..., a].numpy() for a in sides]
-        faces = [D(grid.faces(a))[..., a].numpy() for a in sides]
-        centres = D(grid.points)
-        return jumps(grid, drift, centres.numpy(), faces), values_on(f, grid.points, x)
-
-
-def _diffusion_of(f: Flow, grid: Grid, field: DiffusionField | None) -> DiffusionField:
-    """Return D (..., d) as a function of states (..., d), checked where it is asked."""
-    constant = torch.as_tensor(checked_diffusion(f.diffusion, grid.dimension)).detach()
-    constant = constant.double().cpu()
-    if constant.ndim == 2:
-        rest = constant - torch.diag(constant.diagonal())
-        if float(rest.abs().max()) > 0:
-            raise ValueError("diffusion: expected a number, (N,) or a diagonal matrix on a grid, "
-                             "got a full one; rotate the coordinates to its eigenvectors")  # fmt: skip
-        constant = constant.diagonal()
-
-    def on(points: Tensor) -> Tensor:
-        D = constant
-        if field is not None:
-            D = torch.as_tensor(field(points.to(**kind_of(f)))).double().cpu()
-            D = D.unsqueeze(-1) if D.shape == points.shape[:-1] else D
-        try:
-            D = D.expand(points.shape).contiguous()
-        except RuntimeError:
-            shape = tuple(points.shape)
-            raise ValueError(f"diffusion: expected {shape[:-1]} or {shape}, got {tuple(D.shape)}"
-                             ) from None  # fmt: skip
-        lowest = float(checks.finite("diffusion", D).min())
-        if lowest <= 0:
-            raise ValueError(
-                f"diffusion: expected > 0 along every axis, got {lowest:.4g}; without noise on all "
-                "variables there is no smooth density: look at the orbits themselves"
-            )
-        return D
-
-    return on
-
-
 def _gradient(values: Tensor, grid: Grid) -> Tensor:
     slopes = np.gradient(values.numpy(), *grid.spacing)
     slopes = slopes if isinstance(slopes, list | tuple) else [slopes]
@@ -324,7 +262,7 @@ def _peclet(grid: Grid, P: NDArray[Any], F: NDArray[Any], D: NDArray[Any]) -> Te
 
 def _distinct(found: list[NDArray[Any]]) -> Tensor:
     """Return all eigenvalues once, slowest decay first, each with its conjugate."""
-    values = np.concatenate(found) if found else np.empty(0, dtype=complex)
+    values: Any = np.concatenate(found) if found else np.empty(0, dtype=complex)
     if len(found) > 1:  # those near i omega come without their conjugates, some for the second time
         values = np.concatenate([values, found[1].conj()])
         digits = np.round(values / (np.abs(values).max() or 1.0), 7)

@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
-from scipy.sparse import linalg
+from scipy.sparse import linalg as solvers
 from scipy.special import exprel
 
 from sntorch.landscape.grid import Grid
@@ -43,7 +43,10 @@ from sntorch.landscape.grid import Grid
 __all__ = ["Jumps", "factors", "jumps", "slow_modes", "stationary"]
 
 Array = NDArray[Any]
+Matrix = Any  # sparse; scipy does not say what its members are
 Solve = Callable[[Array], Array]
+
+linalg: Any = solvers  # whose stubs are not complete
 
 _DIRECT = (np.inf, 400_000, 20_000)  # cells up to which factors are cheap, in 1, 2, 3 dimensions
 _SHIFT = {"direct": 1e-13, "iterative": 1e-6}  # of the largest rate
@@ -65,7 +68,7 @@ class Jumps:
     """(*cells, d), at the centres."""
 
     @property
-    def matrix(self) -> sparse.csc_matrix:
+    def matrix(self) -> Matrix:
         """The generator L on the flattened cells."""
         index = np.arange(self.diffusion[..., 0].size).reshape(self.grid.cells)
         rows, columns, rates = [], [], []
@@ -130,7 +133,7 @@ def neighbours(values: Array, axis: int) -> tuple[Array, Array]:
     return values.take(range(n - 1), axis), values.take(range(1, n), axis)
 
 
-def factors(L: sparse.csc_matrix, shift: complex, solver: str) -> Solve:
+def factors(L: Matrix, shift: complex, solver: str) -> Solve:
     """Return a function that solves (shift - L) x = b, by factors or by iteration."""
     eye = sparse.identity(L.shape[0], format="csc")
     M = (shift * eye - L).tocsc()
@@ -150,7 +153,7 @@ def solver_for(grid: Grid) -> str:
     return "direct" if cheap else "iterative"
 
 
-def stationary(L: sparse.csc_matrix, solver: str) -> tuple[Array, bool, float, Solve]:
+def stationary(L: Matrix, solver: str) -> tuple[Array, bool, float, Solve]:
     """Return the stationary probabilities, whether they settled, the shift, and the solver at it.
 
     A basin that is left more rarely than once per 1 / shift keeps the weight it had at the start.

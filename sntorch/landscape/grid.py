@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -130,7 +131,7 @@ def values_on(flow: Flow, points: Tensor, x: Tensor | None) -> Tensor:
     return found.reshape(points.shape)
 
 
-def kind_of(module: nn.Module) -> dict[str, torch.dtype | torch.device]:
+def kind_of(module: nn.Module) -> dict[str, Any]:
     """Return dtype and device of the numbers of a module, float64 on the CPU if it has none."""
     numbers = (n for n in (*module.parameters(), *module.buffers()) if n.is_floating_point())
     like = next(numbers, torch.empty(0, dtype=torch.float64))

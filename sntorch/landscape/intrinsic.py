@@ -1,4 +1,4 @@
-r"""Is a function the intrinsic potential of a flow, and does it fall along every orbit?
+r"""Tests of a candidate for the intrinsic potential, by an equation and along orbits.
 
 With the diffusion D = Db G, tr G = N, and weak noise, the stationary density is P ~ exp(-V / Db)
 where the intrinsic potential V solves the Hamilton-Jacobi equation
@@ -216,7 +216,7 @@ def mobility(flow: Flow, size: int) -> Tensor:
     lowest = float(torch.linalg.eigvalsh(D).min())
     if lowest <= 1e-12 * float(mean):
         raise ValueError(
-            f"diffusion: expected noise in every direction, or none, got the eigenvalue {lowest:.4g}"
+            f"diffusion: expected noise in all directions or none, got the eigenvalue {lowest:.4g}"
         )
     return D / mean
 
