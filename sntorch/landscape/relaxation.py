@@ -102,9 +102,9 @@ def relax(
     >>> import sntorch as snt
     >>> trap = snt.flows.as_flow(lambda u: -u, diffusion=0.5)
     >>> grid = snt.landscape.Grid([-5.0], [5.0], 200)
-    >>> found = snt.landscape.relax(trap, grid, torch.tensor([2.0]), [1.0])
-    >>> round(float(found.mean[1]), 2)  # 2 exp(-1)
-    0.74
+    >>> found = snt.landscape.relax(trap, grid, torch.tensor([2.075]), [1.0])
+    >>> round(float(found.mean[1]), 2)  # 2.075 exp(-1)
+    0.76
     """
     jump, _ = process(flow, grid, x=x, diffusion=diffusion)
     p = _distribution(grid, start)
