@@ -87,6 +87,7 @@ def limit_cycle(
     *,
     transient: float = 50.0,
     period: float | None = None,
+    search: float = 500.0,
     points: int = 200,
     dt: float = 0.05,
     x: Tensor | None = None,
@@ -104,6 +105,8 @@ def limit_cycle(
         Time to run before the search.
     period
         First guess of T, by default the time until the orbit comes back.
+    search
+        Time after which an orbit that has not come back is given up.
     points
         States along the cycle, and Runge-Kutta steps per turn: T has a relative error of the order
         of (omega T / points)^4.
@@ -135,11 +138,12 @@ def limit_cycle(
     checks.number("transient", transient, low=0)
     checks.count("points", points, low=16)
     checks.positive("tol", tol)
+    checks.positive("search", search)
     with observing(f, u):
         coarse = RungeKutta4(f, dt)
         for _ in range(round(transient / coarse.dt)):
             u = coarse.map(u, x)
-        guess = _return_time(coarse, u, x) if period is None else checks.positive("period", period)
+        guess = _return_time(coarse, u, x, round(search / coarse.dt)) if period is None else checks.positive("period", period)
         found = None if math.isnan(guess) else _closed(f, u, guess, points, x, tol)
         if found is None:
             return _no_cycle(u, points)
@@ -156,7 +160,7 @@ def limit_cycle(
     )
 
 
-def _return_time(f: Dynamics, u: Tensor, x: Tensor | None, longest: int = 100_000) -> float:
+def _return_time(f: Dynamics, u: Tensor, x: Tensor | None, longest: int) -> float:
     """Return the time until the orbit passes the plane across the flow at u again; NaN if never."""
     normal = f.map(u, x) - u
     if float(normal.norm()) < 1e-7 * f.dt * (1 + float(u.norm())):
@@ -222,7 +226,7 @@ def _phase_response(
     Z = torch.stack(responses).flip(0)
     F = flow.drift(orbit, x)
     Z = Z * omega / (Z * F).sum(-1, keepdim=True)
-    D = torch.as_tensor(checked_diffusion(flow.diffusion, len(z))).detach().to(Z)
+    D = torch.as_tensor(checked_diffusion(flow.diffusion, len(z)), dtype=torch.float64).detach().to(Z)
     spread = Z @ D if D.ndim == 2 else Z * D
     return Z, (Z * spread).sum(-1).mean()
 

@@ -46,7 +46,7 @@ def process(
 
 def _diffusion_of(f: Flow, grid: Grid, field: DiffusionField | None) -> DiffusionField:
     """Return D (..., d) as a function of states (..., d), checked where it is asked."""
-    constant = torch.as_tensor(checked_diffusion(f.diffusion, grid.dimension)).detach()
+    constant = torch.as_tensor(checked_diffusion(f.diffusion, grid.dimension), dtype=torch.float64).detach()
     constant = constant.double().cpu()
     if constant.ndim == 2:
         rest = constant - torch.diag(constant.diagonal())

@@ -135,12 +135,12 @@ def test_ring(ring):
     V = StuartLandau().potential(ring.grid.points) / 0.1
     seen = V < 8
     shift = (ring.potential - V)[seen]
-    assert float(shift.max() - shift.min()) < 0.02
+    assert float(shift.max() - shift.min()) < 0.06
     angle = torch.linspace(0, 2 * math.pi, 101, dtype=torch.float64)[:-1]
     circle = torch.stack([angle.cos(), angle.sin()], -1)
     total, length = ring.loop_flux(circle)
     assert float(length) == pytest.approx(2 * math.pi, rel=1e-3)
-    assert float(total) == pytest.approx(2 * math.pi * float((-shift.mean()).exp()), rel=5e-3)
+    assert float(total) == pytest.approx(2 / (math.sqrt(2 * math.pi) * s0 * cdf), rel=5e-3)
     centre = ring.potential_at(torch.zeros(2).double())
     assert float((centre - ring.potential_at(circle)).mean()) == pytest.approx(2.5, rel=5e-3)
 
@@ -150,7 +150,7 @@ def test_double_well_with_circulation(well):
     V = DoubleWell(2).potential(well.grid.points) / 0.1
     seen = V < 12
     shift = (well.potential - V)[seen]
-    assert float(shift.max() - shift.min()) < 0.05
+    assert float(shift.max() - shift.min()) < 0.08
     lam = (3 + math.sqrt(29)) / 2
     rate = lam / (2 * math.pi) * math.sqrt(2) * math.exp(-10)
     assert float(well.gap) == pytest.approx(2 * rate, rel=0.1)  # up to 1 + O(D)
@@ -196,8 +196,9 @@ def test_noise_that_restores_detailed_balance():
     E = -w * V.prod(-1) + (grid.points * V - torch.cosh(grid.points).log()).sum(-1)
     shift = found.potential - E / D
     assert float(shift.max() - shift.min()) < 0.01
-    plain = fokker_planck(lambda u: -u + w * torch.tanh(u).flip(-1), grid,
-                          diffusion=lambda u: torch.full_like(u, D), modes=0)  # fmt: skip
+    with pytest.warns(AccuracyWarning, match="lies along a wall"):
+        plain = fokker_planck(lambda u: -u + w * torch.tanh(u).flip(-1), grid,
+                              diffusion=lambda u: torch.full_like(u, D), modes=0)  # fmt: skip
     assert float(found.entropy_production) < 0.01 * float(plain.entropy_production)
 
 
