@@ -28,7 +28,7 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.dynamics import Dynamics, observing
-from sntorch.flows import Flow, RungeKutta4, as_flow, checked_diffusion
+from sntorch.flows import Flow, RungeKutta4, as_flow
 from sntorch.results import Result
 
 __all__ = ["LimitCycle", "limit_cycle"]
@@ -139,11 +139,17 @@ def limit_cycle(
     checks.count("points", points, low=16)
     checks.positive("tol", tol)
     checks.positive("search", search)
+    if period is not None:
+        checks.positive("period", period)
     with observing(f, u):
         coarse = RungeKutta4(f, dt)
         for _ in range(round(transient / coarse.dt)):
             u = coarse.map(u, x)
-        guess = _return_time(coarse, u, x, round(search / coarse.dt)) if period is None else checks.positive("period", period)
+        guess = (
+            _return_time(coarse, u, x, round(search / coarse.dt))
+            if period is None
+            else checks.positive("period", period)
+        )
         found = None if math.isnan(guess) else _closed(f, u, guess, points, x, tol)
         if found is None:
             return _no_cycle(u, points)
@@ -226,7 +232,11 @@ def _phase_response(
     Z = torch.stack(responses).flip(0)
     F = flow.drift(orbit, x)
     Z = Z * omega / (Z * F).sum(-1, keepdim=True)
-    D = torch.as_tensor(checked_diffusion(flow.diffusion, len(z)), dtype=torch.float64).detach().to(Z)
+    D = (
+        torch.as_tensor(checked_diffusion(flow.diffusion, len(z)), dtype=torch.float64)
+        .detach()
+        .to(Z)
+    )
     spread = Z @ D if D.ndim == 2 else Z * D
     return Z, (Z * spread).sum(-1).mean()
 

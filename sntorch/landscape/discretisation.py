@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.dynamics import observing
-from sntorch.flows import Flow, as_flow, checked_diffusion
+from sntorch.flows import Flow, as_flow
 from sntorch.landscape.generator import Jumps, jumps
 from sntorch.landscape.grid import Grid, kind_of, values_on
 
@@ -46,7 +46,9 @@ def process(
 
 def _diffusion_of(f: Flow, grid: Grid, field: DiffusionField | None) -> DiffusionField:
     """Return D (..., d) as a function of states (..., d), checked where it is asked."""
-    constant = torch.as_tensor(checked_diffusion(f.diffusion, grid.dimension), dtype=torch.float64).detach()
+    constant = torch.as_tensor(
+        checked_diffusion(f.diffusion, grid.dimension), dtype=torch.float64
+    ).detach()
     constant = constant.double().cpu()
     if constant.ndim == 2:
         rest = constant - torch.diag(constant.diagonal())

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from sntorch import checks
-from sntorch.flows import Flow
+from sntorch.flows import Flow, checked_diffusion
 
-__all__ = ["Grid", "values_on"]
+__all__ = ["Grid", "diffusion_of", "kind_of", "values_on"]
 
 _LARGEST = 4_000_000  # cells; beyond them not even the iterative solution fits a workstation
 _CHUNK = 200_000  # states that a flow is asked for at once
@@ -136,6 +136,12 @@ def kind_of(module: nn.Module) -> dict[str, Any]:
     numbers = (n for n in (*module.parameters(), *module.buffers()) if n.is_floating_point())
     like = next(numbers, torch.empty(0, dtype=torch.float64))
     return {"dtype": like.dtype, "device": like.device}
+
+
+def diffusion_of(flow: Flow, size: int) -> Tensor:
+    """Return D of a flow, scalar, (N,) or (N, N), checked, as float64 on the CPU."""
+    D = checked_diffusion(flow.diffusion, size)
+    return torch.as_tensor(D, dtype=torch.float64).detach().cpu()
 
 
 def _corner(name: str, value: Sequence[float]) -> tuple[float, ...]:

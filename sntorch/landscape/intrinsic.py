@@ -27,7 +27,7 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.differentiable import recording
 from sntorch.dynamics import observing, rollout
-from sntorch.flows import Flow, RungeKutta4, as_flow, checked_diffusion
+from sntorch.flows import Flow, RungeKutta4, as_flow
 from sntorch.results import Result
 
 __all__ = ["Descent", "HamiltonJacobi", "descent", "gradient", "hamilton_jacobi", "mobility"]
@@ -208,7 +208,12 @@ def mobility(flow: Flow, size: int) -> Tensor:
     ValueError
         If there is noise, but none in some direction.
     """
-    D = torch.as_tensor(checked_diffusion(flow.diffusion, size), dtype=torch.float64).detach().double().cpu()
+    D = (
+        torch.as_tensor(checked_diffusion(flow.diffusion, size), dtype=torch.float64)
+        .detach()
+        .double()
+        .cpu()
+    )
     D = D if D.ndim == 2 else torch.diag(D.expand(size))
     mean = D.diagonal().mean()
     if float(mean) == 0:

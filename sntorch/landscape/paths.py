@@ -36,9 +36,9 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.dynamics import observing
-from sntorch.flows import Diffusion, Flow, as_flow, checked_diffusion
+from sntorch.flows import Flow, as_flow
 from sntorch.landscape.action import Action, equal, search
-from sntorch.landscape.grid import kind_of
+from sntorch.landscape.grid import diffusion_of, kind_of
 from sntorch.landscape.intrinsic import gradient, mobility
 from sntorch.results import Result
 
@@ -231,7 +231,5 @@ def _state(name: str, u: Tensor, flow: Flow, kind: dict[str, Any]) -> Tensor:
 
 
 def _mean_diffusion(flow: Flow, size: int) -> float:
-    D: Diffusion = checked_diffusion(flow.diffusion, size)
-    if not isinstance(D, Tensor):
-        return float(D)
+    D = diffusion_of(flow, size)
     return float(D.diagonal().mean() if D.ndim == 2 else D.mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,9 @@ _ARROWS = 22  # per axis
 
 
 @style()
-def landscape(result: Density, ax: Axes | None = None, *, lines: Any = ()) -> Axes:
+def landscape(
+    result: Density, ax: Axes | None = None, *, lines: Mapping[str, Any] | None = None
+) -> Axes:
     """Return axes with U as shade and the flux as arrows; `lines` are drawn on it.
 
     Parameters
@@ -58,8 +61,8 @@ def landscape(result: Density, ax: Axes | None = None, *, lines: Any = ()) -> Ax
     ax
         Axes, new ones by default.
     lines
-        Results with `points` in the plane, such as an `ActionPath` or a `LimitCycle`, in the order
-        in which colours are given.
+        Names of at most three results with `points` in the plane, such as an `ActionPath` or a
+        `LimitCycle`, and these.
     """
     ax = on(ax)
     if result.grid.dimension == 1:
@@ -83,11 +86,13 @@ def landscape(result: Density, ax: Axes | None = None, *, lines: Any = ()) -> Ax
     if isinstance(figure, Figure):
         figure.colorbar(image, ax=ax, label="U - min U (nats)", shrink=0.85)
     note += _arrows(ax, axes, J, U)
-    _draw_lines(ax, lines)
+    _draw_lines(ax, lines or {})
     _frame(ax, axes, U)
     name_axes(ax, "u₁", "u₂")
     produced = float(result.entropy_production)
-    return finish(ax, "Landscape and flux", P, f"{note}\nentropy production {produced:.4g} nats / time")
+    return finish(
+        ax, "Landscape and flux", P, f"{note}\nentropy production {produced:.4g} nats / time"
+    )
 
 
 plot.register(Density)(lambda result, ax=None: landscape(result, ax))
@@ -95,7 +100,9 @@ plot.register(Density)(lambda result, ax=None: landscape(result, ax))
 
 def _arrows(ax: Axes, axes: list[Any], J: Any, U: Any) -> str:
     every = [max(1, len(a) // _ARROWS) for a in axes]
-    picked = np.ix_(*(np.arange(step // 2, len(a), step) for a, step in zip(axes, every, strict=True)))
+    picked = np.ix_(
+        *(np.arange(step // 2, len(a), step) for a, step in zip(axes, every, strict=True))
+    )
     x, y = np.meshgrid(*axes, indexing="ij")
     length = np.linalg.norm(J, axis=-1)[picked]
     strong = length > 0.03 * np.nanmax(length)
@@ -108,14 +115,13 @@ def _arrows(ax: Axes, axes: list[Any], J: Any, U: Any) -> str:
     return f"arrows: flux ≤ {np.nanmax(length):.2g} / (u · time)"
 
 
-def _draw_lines(ax: Axes, lines: Any) -> None:
+def _draw_lines(ax: Axes, lines: Mapping[str, Any]) -> None:
     looks = ((MIDDLE, "-"), ("black", "--"), (GREY, ":"))
-    for line, (colour, dash) in zip(lines, looks, strict=False):
+    for (name, line), (colour, dash) in zip(lines.items(), looks, strict=False):
         at = array(line.points)
-        label = "path"
         if isinstance(line, LimitCycle):
-            at, label = np.concatenate([at, at[:1]]), "cycle without noise"
-        ax.plot(at[:, 0], at[:, 1], color=colour, linestyle=dash, linewidth=1.6, label=label)
+            at = np.concatenate([at, at[:1]])
+        ax.plot(at[:, 0], at[:, 1], color=colour, linestyle=dash, linewidth=1.6, label=name)
 
 
 def _frame(ax: Axes, axes: list[Any], U: Any) -> None:
@@ -145,7 +151,9 @@ def _(result: Relaxation, ax: Axes | None = None) -> Axes:
     ax = on(ax)
     time, energy = array(result.times), finite(result.free_energy)
     keep = energy > 1e-13 * np.nanmax(energy) if some(energy) else np.zeros(len(time), bool)
-    ax.plot(time[keep], energy[keep], "o-", color=DARK, label="relative entropy to the steady state")
+    ax.plot(
+        time[keep], energy[keep], "o-", color=DARK, label="relative entropy to the steady state"
+    )
     if keep.sum() > 1:
         ax.set_yscale("log")
     ax.set(xlabel="time", ylabel="free energy G (nats)")
@@ -163,7 +171,9 @@ def _(result: ActionPath, ax: Axes | None = None) -> Axes:
     ax.axhline(float(result.straight) / 2, label="straight line, in all", **THEORY)
     name_axes(ax, "length along the path (units of u)", "action S / 2")
     state = "" if result.converged else ", not converged"
-    return finish(ax, "Path of minimum action", result.pieces, f"S = {float(result.action):.4g}{state}")
+    return finish(
+        ax, "Path of minimum action", result.pieces, f"S = {float(result.action):.4g}{state}"
+    )
 
 
 @plot.register
@@ -226,7 +236,9 @@ def _(result: RingBarrier, ax: Axes | None = None) -> Axes:
     ax.axhline(float(result.lowest), label="lowest", **dotted)
     name_axes(ax, "part of the turn", "U (nats)")
     note = f"barrier {float(result.from_mean):.3g} from the mean, "
-    return finish(ax, "Barrier", result.along, f"{note}{float(result.from_minimum):.3g} from the lowest")
+    return finish(
+        ax, "Barrier", result.along, f"{note}{float(result.from_minimum):.3g} from the lowest"
+    )
 
 
 @plot.register
@@ -239,6 +251,7 @@ def _(result: Wells, ax: Axes | None = None) -> Axes:
     ax.plot(place[1:], finite(result.passes[0, 1:]), "_", color=MIDDLE, markersize=14,
             markeredgewidth=2, label="pass to the deepest")  # fmt: skip
     name_axes(ax, "well, deepest first", "U (nats)", whole=True)
+    ax.set_xlim(-0.5, len(floor) - 0.5)
     weights = ", ".join(f"{w:.2g}" for w in result.weight.tolist()[:5])
     return finish(ax, "Wells", floor, f"probabilities {weights}")
 

@@ -208,7 +208,9 @@ def test_three_wells_in_a_row():
         float(torch.maximum(found.passes[left, middle], found.passes[middle, right]))
     )
     # Uphill by 0.8 * 2/3 / D per well.
-    assert_close(found.floor.diff(), torch.full((2,), 0.8 * 2 / 3 / 0.2).double(), rtol=0.01, atol=0)
+    assert_close(
+        found.floor.diff(), torch.full((2,), 0.8 * 2 / 3 / 0.2).double(), rtol=0.01, atol=0
+    )
     assert float(found.weight.sum()) == pytest.approx(1)
 
 

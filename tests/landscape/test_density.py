@@ -162,7 +162,9 @@ def test_tanh_ring():
     assert float(found.entropy_production) == pytest.approx(19.701, rel=5e-3)
     cycle = limit_cycle(flow, matrix([1.0, 0.0]), points=100).points
     U = found.potential_at(cycle)
-    assert float(found.potential_at(matrix([0.0, 0.0])) - U.mean()) == pytest.approx(4.811, rel=5e-3)
+    assert float(found.potential_at(matrix([0.0, 0.0])) - U.mean()) == pytest.approx(
+        4.811, rel=5e-3
+    )
     assert float(U.max() - U.min()) == pytest.approx(0.2635, rel=0.01)
     total, length = found.loop_flux(cycle)
     assert float(length) == pytest.approx(9.7641, rel=1e-3)

@@ -1,4 +1,4 @@
-"""Paths of minimum action and escape rates: closed forms of the double well, tests of potentials."""
+"""Paths of minimum action, escape rates, tests of potentials: closed forms."""
 
 import math
 
@@ -70,9 +70,7 @@ def test_flux_bends_the_path_off_the_gradient(uphill, turning):
 
 
 def test_the_error_falls_with_the_square_of_the_images(turning):
-    errors = [
-        float(minimum_action_path(turning, LEFT, TOP, images=n).action) - 2 for n in (25, 50)
-    ]
+    errors = [float(minimum_action_path(turning, LEFT, TOP, images=n).action) - 2 for n in (25, 50)]
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.15)
 
 
