@@ -232,11 +232,7 @@ def _phase_response(
     Z = torch.stack(responses).flip(0)
     F = flow.drift(orbit, x)
     Z = Z * omega / (Z * F).sum(-1, keepdim=True)
-    D = (
-        torch.as_tensor(checked_diffusion(flow.diffusion, len(z)), dtype=torch.float64)
-        .detach()
-        .to(Z)
-    )
+    D = diffusion_of(flow, len(z)).to(Z)
     spread = Z @ D if D.ndim == 2 else Z * D
     return Z, (Z * spread).sum(-1).mean()
 

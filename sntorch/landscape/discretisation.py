@@ -46,10 +46,7 @@ def process(
 
 def _diffusion_of(f: Flow, grid: Grid, field: DiffusionField | None) -> DiffusionField:
     """Return D (..., d) as a function of states (..., d), checked where it is asked."""
-    constant = torch.as_tensor(
-        checked_diffusion(f.diffusion, grid.dimension), dtype=torch.float64
-    ).detach()
-    constant = constant.double().cpu()
+    constant = diffusion_of(f, grid.dimension)
     if constant.ndim == 2:
         rest = constant - torch.diag(constant.diagonal())
         if float(rest.abs().max()) > 0:

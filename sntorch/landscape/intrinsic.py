@@ -208,12 +208,7 @@ def mobility(flow: Flow, size: int) -> Tensor:
     ValueError
         If there is noise, but none in some direction.
     """
-    D = (
-        torch.as_tensor(checked_diffusion(flow.diffusion, size), dtype=torch.float64)
-        .detach()
-        .double()
-        .cpu()
-    )
+    D = diffusion_of(flow, size)
     D = D if D.ndim == 2 else torch.diag(D.expand(size))
     mean = D.diagonal().mean()
     if float(mean) == 0:
