@@ -29,6 +29,7 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.dynamics import Dynamics, observing
 from sntorch.flows import Flow, RungeKutta4, as_flow
+from sntorch.landscape.grid import diffusion_of
 from sntorch.results import Result
 
 __all__ = ["LimitCycle", "limit_cycle"]

@@ -11,7 +11,7 @@ from sntorch import checks
 from sntorch.dynamics import observing
 from sntorch.flows import Flow, as_flow
 from sntorch.landscape.generator import Jumps, jumps
-from sntorch.landscape.grid import Grid, kind_of, values_on
+from sntorch.landscape.grid import Grid, diffusion_of, kind_of, values_on
 
 __all__ = ["DiffusionField", "process"]
 

@@ -28,6 +28,7 @@ from sntorch import checks
 from sntorch.differentiable import recording
 from sntorch.dynamics import observing, rollout
 from sntorch.flows import Flow, RungeKutta4, as_flow
+from sntorch.landscape.grid import diffusion_of
 from sntorch.results import Result
 
 __all__ = ["Descent", "HamiltonJacobi", "descent", "gradient", "hamilton_jacobi", "mobility"]
