@@ -68,7 +68,7 @@ class SleepStudy(Study):
 
     def scalars(self) -> dict[str, float]:
         """Return the quantities and all sensitivities."""
-        found = dict(zip(QUANTITIES, self.values.tolist(), strict=True))
+        found: dict[str, float] = dict(zip(QUANTITIES, self.values.tolist(), strict=True))
         for name, row in zip(self.wirings, self.sensitivity.tolist(), strict=True):
             found |= {f"{q}/{name}": v for q, v in zip(QUANTITIES, row, strict=True)}
         return found

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 import sntorch as snt
 from sntorch.analysis import AccuracyWarning
 from sntorch.landscape import Grid, fokker_planck, limit_cycle
+from sntorch.landscape.discretisation import process
 from sntorch.landscape.generator import factors, slow_modes, stationary
 from sntorch.landscape.interpolation import interpolate
 from sntorch.systems import (
@@ -238,7 +239,7 @@ def test_probability_is_conserved(well):
 
 
 def test_by_iteration_as_by_factors():
-    jump = snt.landscape.discretisation.process(
+    jump = process(
         OrnsteinUhlenbeck(matrix([[-1.0, 2.0, 0], [-0.5, -1, 0], [0, 0, -2]]), diffusion=0.1),
         square(1.8, 12, 3), x=None, diffusion=None,
     )[0]  # fmt: skip
@@ -282,6 +283,7 @@ def test_interpolation():
 
 def test_a_drive_and_single_precision():
     network = AmariWilsonCowan(torch.tensor([[0.5]]), input_size=1, diffusion=0.1)
+    assert network.cell.input_weight is not None
     with torch.no_grad():
         network.cell.input_weight.fill_(1.0)
     x = torch.tensor([0.4])
