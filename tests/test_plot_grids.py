@@ -105,7 +105,7 @@ def test_the_landscape_is_the_potential(records):
     ax = plot(found)
     image = np.asarray(ax.images[0].get_array())
     U = (found.potential - found.potential.min()).T.numpy()
-    np.testing.assert_allclose(image[U < 12], U[U < 12])
+    np.testing.assert_allclose(image[U < 12], U[U < 12], atol=1e-12)
     (arrows,) = [c for c in ax.collections if isinstance(c, Quiver)]
     flux = found.flux.norm(dim=-1).max()
     assert float(np.hypot(arrows.U, arrows.V).max()) <= float(flux) * (1 + 1e-12)
