@@ -43,7 +43,7 @@ def test_sleep_cycle():
     found = seen[-1]
     assert float(found.values[0]) == pytest.approx(26.79, rel=1e-3)
     row = dict(zip(found.wirings, found.sensitivity, strict=True))
-    # A slower y makes the turn longer, almost in proportion.
+    # A slower y makes the turn longer.
     assert 0.5 < float(row["tau"][0]) < 1.1
     assert bool(torch.isfinite(found.sensitivity).all())
     assert len(found.table().splitlines()) == 7
