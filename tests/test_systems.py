@@ -29,9 +29,13 @@ from sntorch.systems import (
     Ikeda,
     Logistic,
     Lorenz,
+    McCarleyHobson,
     OrnsteinUhlenbeck,
     Roessler,
+    SleepCycle,
+    StuartLandau,
     TanhRing,
+    associative_memory,
 )
 
 EXACT: dict[str, Any] = {"rtol": 1e-14, "atol": 1e-14}
@@ -186,7 +190,26 @@ def ikeda_by_hand(u, mu=0.9, kappa=0.4, alpha=6.0):
     ]
 
 
+def circle_by_hand(u, a=1.5, w=0.7):
+    x, y = u
+    return [
+        [-a * (3 * x * x + y * y - 1), -2 * a * x * y - w],
+        [-2 * a * x * y + w, -a * (x * x + 3 * y * y - 1)],
+    ]
+
+
+def sleep_by_hand(u, a=0.8, b=0.4, d=1.4, tau=10.0, S=0.5):
+    h, k = (4 * S**4 * v**3 / (S**4 + v**4) ** 2 for v in u)
+    return [[-1 + a * h, -b * k], [d * h / tau, -1 / tau]]
+
+
 TEXTBOOK = {
+    "circle": (StuartLandau(1.5, 0.7), circle_by_hand),
+    "predators": (
+        McCarleyHobson(0.9, 1.1, 1.2, 0.8),
+        lambda u: [[0.9 - 1.1 * u[1], -1.1 * u[0]], [0.8 * u[1], -1.2 + 0.8 * u[0]]],
+    ),
+    "sleep": (SleepCycle(), sleep_by_hand),
     "lorenz": (
         Lorenz(),
         lambda u: [[-10, 10, 0], [28 - u[2], -1, -u[0]], [u[1], u[0], -8 / 3]],
@@ -270,6 +293,61 @@ def test_the_second_attractor_of_the_ikeda_map():
 def test_the_ring_is_a_network():
     u, J = state(5, size=2), matrix([[1.5, -0.7], [0.7, 1.5]])
     assert_close(TanhRing(1.5, 0.7).drift(u), AmariWilsonCowan(J).drift(u), **EXACT)
+
+
+def test_the_first_model_of_sleep_has_no_attractor():
+    flow = McCarleyHobson(0.9, 1.1, 1.2, 0.8)
+    centre = matrix([1.2 / 0.8, 0.9 / 1.1])
+    assert_close(flow.drift(centre), torch.zeros(2).double(), rtol=0, atol=1e-15)
+    values = torch.linalg.eigvals(flow.jacobian(centre))
+    assert_close(values.imag.abs(), torch.full((2,), (0.9 * 1.2) ** 0.5).double())
+    starts = centre * matrix([[1.02, 1.0], [1.5, 1.0], [2.5, 1.0]])
+    orbit = snt.rollout(snt.RungeKutta4(flow, 0.02), starts, 1000)
+    K = flow.conserved(orbit)
+    assert float((K - flow.conserved(starts)).abs().max()) < 1e-6
+    assert bool((K[-1].diff() > 0.01).all())  # every amplitude is kept
+    # With noise the mean of K grows without end: a steady state would hold it.
+    noisy = McCarleyHobson(0.9, 1.1, 1.2, 0.8, diffusion=1e-4)
+    with torch.no_grad():
+        late = snt.rollout(snt.RungeKutta4(noisy, 0.02), centre.expand(400, 2), 1500, every=500,
+                           generator=random_generator(1))  # fmt: skip
+    height = noisy.conserved(late) - noisy.conserved(centre)
+    mean, stderr = height.mean(1), height.std(1) / 20
+    assert bool((mean.diff() > 2 * stderr[1:]).all())
+
+
+def test_the_sleep_cycle_has_one_unstable_focus():
+    flow, u = SleepCycle(), matrix([0.5, 0.5])
+    for _ in range(50):
+        u = u - torch.linalg.solve(flow.jacobian(u), flow.drift(u))
+    values = torch.linalg.eigvals(flow.jacobian(u))
+    assert bool((values.real > 0).all())
+    assert bool((values.imag.abs() > 0.05).all())
+
+
+def test_the_density_of_the_circular_ring():
+    flow, u = StuartLandau(1.5, 0.7), state(5, size=2)
+    slope = torch.func.vmap(torch.func.grad(flow.potential))(u)
+    turned = flow.drift(u) + slope
+    assert_close(turned, 0.7 * torch.stack([-u[:, 1], u[:, 0]], -1))
+
+
+def test_associative_memory():
+    patterns = matrix([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1]])
+    J = associative_memory(patterns, strength=3.0).cell.coupling
+    expected = 3 / 4 * sum(torch.outer(p, p) for p in patterns)
+    assert_close(J, expected)
+    turning = associative_memory(patterns, strength=3.0, turning=0.8).cell.coupling / 3
+    assert_close(turning + turning.T, 2 * expected / 3)
+    values = torch.linalg.eigvals(turning)
+    assert_close(values.imag.sort().values,
+                 matrix([-0.8 * math.sin(math.pi / 3), 0, 0, 0.8 * math.sin(math.pi / 3)]),
+                 rtol=0, atol=1e-12)  # fmt: skip
+    pair = associative_memory(matrix([[1, 1], [1, -1]]), strength=1.5, turning=0.6)
+    u = state(4, size=2)
+    assert_close(pair.drift(u), TanhRing(1.5, -0.9).drift(u), **EXACT)
+    whole = associative_memory(torch.tensor([[1, -1]]))
+    assert whole.cell.coupling.dtype == torch.float32
 
 
 # Volumes and exponents
@@ -455,6 +533,15 @@ def test_the_circulation_has_no_divergence_and_stays_on_levels(size):
         (lambda: Lorenz(diffusion=-1), "diffusion: expected"),
         (lambda: Roessler(a=0), "a: expected"),
         (lambda: Roessler(c=math.inf), "c: expected"),
+        (lambda: StuartLandau(alpha=0), "alpha: expected a finite number > 0"),
+        (lambda: StuartLandau(omega=math.nan), "omega: expected"),
+        (lambda: McCarleyHobson(c=0), "c: expected a finite number > 0"),
+        (lambda: SleepCycle(a=-1), "a: expected a finite number in"),
+        (lambda: SleepCycle(tau=0), "tau: expected"),
+        (lambda: SleepCycle(threshold=0), "threshold: expected"),
+        (lambda: associative_memory(torch.ones(3)), "patterns: expected a matrix"),
+        (lambda: associative_memory(torch.ones(1, 2), strength=0), "strength: expected"),
+        (lambda: associative_memory(torch.ones(1, 2), turning=math.inf), "turning: expected"),
         (lambda: TanhRing(a=math.nan), "a: expected a finite number"),
         (lambda: TanhRing(diffusion=torch.ones(3)), r"diffusion: expected .* got \(3,\)"),
         (lambda: DoubleWell(0), "size: expected a whole number"),

@@ -1,9 +1,31 @@
 """Landscape and flux: what holds a network, what turns it round, what it costs."""
 
+from sntorch.landscape.barriers import RingBarrier as RingBarrier
+from sntorch.landscape.barriers import Wells as Wells
+from sntorch.landscape.barriers import barrier as barrier
+from sntorch.landscape.barriers import wells as wells
+from sntorch.landscape.coherence import PhaseCoherence as PhaseCoherence
+from sntorch.landscape.coherence import phase_coherence as phase_coherence
+from sntorch.landscape.cycles import LimitCycle as LimitCycle
+from sntorch.landscape.cycles import limit_cycle as limit_cycle
+from sntorch.landscape.density import Density as Density
+from sntorch.landscape.density import fokker_planck as fokker_planck
 from sntorch.landscape.entropy import EntropyProduction as EntropyProduction
 from sntorch.landscape.entropy import entropy_production as entropy_production
+from sntorch.landscape.escape import EscapeRate as EscapeRate
+from sntorch.landscape.escape import escape_rate as escape_rate
 from sntorch.landscape.flux import AreaRates as AreaRates
 from sntorch.landscape.flux import FluxField as FluxField
 from sntorch.landscape.flux import area_rates as area_rates
 from sntorch.landscape.flux import flux_field as flux_field
 from sntorch.landscape.flux import leading_plane as leading_plane
+from sntorch.landscape.grid import Grid as Grid
+from sntorch.landscape.intrinsic import Descent as Descent
+from sntorch.landscape.intrinsic import HamiltonJacobi as HamiltonJacobi
+from sntorch.landscape.intrinsic import descent as descent
+from sntorch.landscape.intrinsic import hamilton_jacobi as hamilton_jacobi
+from sntorch.landscape.paths import ActionPath as ActionPath
+from sntorch.landscape.paths import gradient_path as gradient_path
+from sntorch.landscape.paths import minimum_action_path as minimum_action_path
+from sntorch.landscape.relaxation import Relaxation as Relaxation
+from sntorch.landscape.relaxation import relax as relax

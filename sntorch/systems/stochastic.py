@@ -1,4 +1,4 @@
-"""Flows with noise whose stationary law is known."""
+"""Flows with noise whose stationary law is known in closed form."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.flows import Diffusion, Flow, checked_diffusion
-from sntorch.systems.explicit import Explicit, autonomous
+from sntorch.systems.explicit import Explicit, autonomous, matrix
 
-__all__ = ["DoubleWell", "OrnsteinUhlenbeck"]
+__all__ = ["DoubleWell", "OrnsteinUhlenbeck", "StuartLandau"]
 
 
 @final
@@ -146,3 +146,66 @@ class OrnsteinUhlenbeck(Explicit, Flow):
         D = torch.as_tensor(self.diffusion, dtype=A.dtype, device="cpu").detach()
         D = D if D.ndim == 2 else torch.diag(D.expand(self.size))
         return torch.from_numpy(solve_continuous_lyapunov(A.numpy(), -2 * D.numpy())).to(self.A)
+
+
+@final
+class StuartLandau(Explicit, Flow):
+    r"""A circular valley in which the state turns at a constant speed: the simplest oscillator.
+
+    .. math:: F = -\alpha (r^2 - 1)\,(u_1, u_2) + \omega\,(-u_2, u_1), \qquad r = |u|
+
+    The unit circle is a limit cycle of period 2 pi / omega for alpha > 0.  With a scalar D the
+    stationary density is P ~ exp(-V/D), V = alpha (r^2 - 1)^2 / 4, for every omega; the entropy
+    production is omega^2 <r^2> / D, the phase diffusion of weak noise D, the barrier alpha / (4D).
+
+    Parameters
+    ----------
+    alpha
+        Strength > 0 that restores the radius; deviations from it decay at the rate 2 alpha.
+    omega
+        Angular velocity.
+    diffusion
+        D, scalar, (2,) or (2, 2); only with a scalar is the density known.
+
+    References
+    ----------
+    J. T. Stuart, J. Fluid Mech. 9 (1960) 353.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> snt.systems.StuartLandau(omega=2.0).drift(torch.tensor([1.0, 0.0]))
+    tensor([-0., 2.])
+    """
+
+    size = 2
+
+    def __init__(
+        self, alpha: float = 1.0, omega: float = 1.0, *, diffusion: Diffusion = 0.0
+    ) -> None:
+        super().__init__()
+        self.alpha = checks.positive("alpha", alpha)
+        self.omega = checks.number("omega", omega)
+        self.diffusion = checked_diffusion(diffusion, self.size)
+
+    def potential(self, u: Tensor) -> Tensor:
+        """Return V (...)."""
+        return self.alpha / 4 * (u.square().sum(-1) - 1).square()
+
+    def drift(self, u: Tensor, x: Tensor | None = None) -> Tensor:
+        """Return F (..., 2)."""
+        autonomous(x)
+        first, second = u.unbind(-1)
+        pull = -self.alpha * (u.square().sum(-1) - 1)
+        turned = [pull * first - self.omega * second, pull * second + self.omega * first]
+        return torch.stack(turned, -1)
+
+    def _derivative(self, u: Tensor) -> Tensor:
+        first, second = u.unbind(-1)
+        pull = self.alpha * (1 - u.square().sum(-1))
+        cross = -2 * self.alpha * first * second
+        return matrix(
+            u,
+            (pull - 2 * self.alpha * first.square(), cross - self.omega),
+            (cross + self.omega, pull - 2 * self.alpha * second.square()),
+        )
