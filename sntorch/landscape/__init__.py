@@ -2,6 +2,7 @@
 
 from sntorch.landscape.entropy import EntropyProduction as EntropyProduction
 from sntorch.landscape.entropy import entropy_production as entropy_production
+from sntorch.landscape.entropy import simulate_entropy_production as simulate_entropy_production
 from sntorch.landscape.flux import AreaRates as AreaRates
 from sntorch.landscape.flux import FluxField as FluxField
 from sntorch.landscape.flux import area_rates as area_rates
