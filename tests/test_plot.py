@@ -78,7 +78,9 @@ def production(value, stderr, noise=0.1, dt=1.0):
     numbers = (value, stderr, nothing, nothing) if noise else (nothing, nothing, value, stderr)
     names = ("value", "stderr", "contraction", "contraction_stderr")
     fields = dict(zip(names, numbers, strict=True))
-    fields |= {name: torch.full((*value.shape, 4), torch.nan) for name in ("neurons", "neurons_stderr")}
+    fields |= {
+        name: torch.full((*value.shape, 4), torch.nan) for name in ("neurons", "neurons_stderr")
+    }
     return EntropyProduction(**fields, noise=noise, dt=dt, size=4)
 
 

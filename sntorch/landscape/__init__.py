@@ -1,17 +1,18 @@
 """Landscape and flux: what holds a network, what turns it round, what it costs."""
 
-from sntorch.landscape.entropy import EntropyProduction as EntropyProduction
-from sntorch.landscape.entropy import entropy_production as entropy_production
-from sntorch.landscape.entropy import simulate_entropy_production as simulate_entropy_production
-from sntorch.landscape.flux import AreaRates as AreaRates
-from sntorch.landscape.flux import FluxField as FluxField
-from sntorch.landscape.flux import area_rates as area_rates
-from sntorch.landscape.flux import flux_field as flux_field
-from sntorch.landscape.flux import leading_plane as leading_plane
 from sntorch.landscape.attractors import Attractor as Attractor
 from sntorch.landscape.attractors import Attractors as Attractors
 from sntorch.landscape.attractors import find_attractors as find_attractors
 from sntorch.landscape.attractors import find_cycle as find_cycle
+from sntorch.landscape.bounds import EntropyEstimate as EntropyEstimate
+from sntorch.landscape.bounds import lagged_entropy as lagged_entropy
+from sntorch.landscape.bounds import uncertainty_bound as uncertainty_bound
+from sntorch.landscape.entropy import EntropyProduction as EntropyProduction
+from sntorch.landscape.entropy import entropy_production as entropy_production
+from sntorch.landscape.entropy import simulate_entropy_production as simulate_entropy_production
+from sntorch.landscape.flux import AreaRates as AreaRates
+from sntorch.landscape.flux import area_rates as area_rates
+from sntorch.landscape.flux import leading_plane as leading_plane
 from sntorch.landscape.gaussian import Basin as Basin
 from sntorch.landscape.gaussian import GaussianLandscape as GaussianLandscape
 from sntorch.landscape.gaussian import covariance_at as covariance_at
@@ -20,3 +21,14 @@ from sntorch.landscape.gaussian import gaussian_landscape as gaussian_landscape
 from sntorch.landscape.linear import LinearSteadyState as LinearSteadyState
 from sntorch.landscape.linear import linear_flow as linear_flow
 from sntorch.landscape.linear import linear_map as linear_map
+from sntorch.landscape.loops import LoopFlux as LoopFlux
+from sntorch.landscape.loops import loop_flux as loop_flux
+from sntorch.landscape.planes import FluxField as FluxField
+from sntorch.landscape.planes import flux_field as flux_field
+from sntorch.landscape.planes import plane_share as plane_share
+from sntorch.landscape.sensitivity import Sensitivity as Sensitivity
+from sntorch.landscape.sensitivity import SobolIndices as SobolIndices
+from sntorch.landscape.sensitivity import global_sensitivity as global_sensitivity
+from sntorch.landscape.sensitivity import sensitivity as sensitivity
+from sntorch.landscape.synapses import SynapticEntropy as SynapticEntropy
+from sntorch.landscape.synapses import synaptic_entropy as synaptic_entropy

@@ -32,7 +32,13 @@ from sntorch import checks
 from sntorch.dynamics import Dynamics, add_noise, enter, noise_of, observing, rollout
 from sntorch.results import Result, block_lengths, block_mean, over_rows, time_unit
 
-__all__ = ["EntropyProduction", "entropy_production", "simulate_entropy_production"]
+__all__ = [
+    "EntropyProduction",
+    "entropy_production",
+    "noise_inverse",
+    "reaches_everywhere",
+    "simulate_entropy_production",
+]
 
 _PROBES = 64  # states at which the contraction of a deterministic network is measured
 _CHUNK = 2**22  # numbers mapped at a time: bounds memory, changes nothing
@@ -225,7 +231,7 @@ def _measured(
     neurons = (torch.full_like(u, torch.nan), torch.full_like(u, torch.nan))
     if sigma is None:
         contracted = _contraction(f, x, count, parts, math.prod(u.shape[:-1]))
-    elif _reaches_everywhere(sigma):
+    elif reaches_everywhere(sigma):
         produced, neurons = _log_ratio(parts, sigma, u, count - 1)
     return EntropyProduction(
         value=produced[0] / f.dt,
@@ -261,10 +267,18 @@ def _weighted(difference: Tensor, sigma: Tensor) -> Tensor:
     """Return S^-1 applied to differences (..., N)."""
     if sigma.ndim < 2:
         return difference / sigma.square()
-    return difference @ torch.cholesky_inverse(torch.linalg.cholesky(sigma @ sigma.mT))
+    return difference @ noise_inverse(sigma, difference)
 
 
-def _reaches_everywhere(sigma: Tensor) -> bool:
+def noise_inverse(sigma: Tensor, u: Tensor) -> Tensor:
+    """Return S^-1 (N, N) of a noise as `noise_of` gives it, for states like u."""
+    if sigma.ndim < 2:
+        return torch.diag(sigma.square().reciprocal().expand(u.shape[-1]))
+    return torch.cholesky_inverse(torch.linalg.cholesky(sigma @ sigma.mT))
+
+
+def reaches_everywhere(sigma: Tensor) -> bool:
+    """Tell whether noise drives every direction of the state."""
     if sigma.ndim < 2:
         return bool((sigma > 0).all())
     return int(torch.linalg.matrix_rank(sigma)) == len(sigma)
