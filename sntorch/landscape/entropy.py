@@ -78,7 +78,7 @@ class EntropyProduction(Result):
         return f"nats per {time_unit(self.dt)}"
 
     def scalars(self) -> dict[str, float]:
-        """Return entropy production, per neuron too, with errors; contraction rate; noise and dt."""
+        """Return entropy production, per neuron too, with errors; contraction rate; noise; dt."""
         value, stderr = over_rows(self.value, self.stderr)
         contraction, _ = over_rows(self.contraction, self.contraction_stderr)
         return {

@@ -360,7 +360,7 @@ def _invertible(D: Tensor) -> bool:
 
 
 def _nonlinearity(flow: Flow, x: Tensor | None, at: Attractor, covariance: Tensor) -> float:
-    """Return what the linear part misses of F(u + d) - F(u), relative to it, d from the Gaussian."""
+    """Return what the linear part misses of F(u + d) - F(u), relative to it, for Gaussian d."""
     places = torch.linspace(0, len(at.states) - 1, min(_PLACES, len(at.states))).long()
     u, S = at.states[places], covariance[places]
     values, vectors = torch.linalg.eigh(S)

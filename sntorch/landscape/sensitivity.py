@@ -20,6 +20,7 @@ are those of ``scipy.stats.sobol_indices`` on a scrambled Sobol sequence.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +55,7 @@ class Sensitivity(Result):
 
     @property
     def logarithmic(self) -> Tensor:
-        """d ln|m| / d ln|p| (...): NaN where m is zero."""
+        """Relative change of m per relative change of p (...); NaN where m is zero."""
         return torch.where(self.value == 0, torch.nan, self.parameters * self.gradient / self.value)
 
     @property
@@ -125,13 +126,16 @@ def sensitivity(
     step = checks.number("step", step, low=1e-8, high=0.5)
     checks.one_of("method", method, ("auto", "autograd", "differences"))
     p = parameters.detach().clone()
-    with torch.inference_mode(False), torch.enable_grad():
-        leaf = p.clone().requires_grad_()
+    wanted = method != "differences"
+    with torch.inference_mode(False), torch.set_grad_enabled(wanted), warnings.catch_warnings():
+        # A measure that makes a plain number of its tensors has no gradient, and need not.
+        warnings.filterwarnings("ignore", "Converting a tensor with requires_grad")
+        leaf = p.clone().requires_grad_(wanted)
         value = _number(measure(leaf), p)
         smooth = value.requires_grad
         if method == "autograd" and not smooth:
             raise ValueError("measure: expected a number that carries a gradient, got none")
-        if smooth and method != "differences":
+        if smooth:
             (gradient,) = torch.autograd.grad(value, leaf)
             gradient = torch.where(p == 0, 0.0, gradient)
             return Sensitivity(

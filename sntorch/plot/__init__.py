@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from sntorch.plot import (
     equilibria,
     exponents,
+    irreversibility,
     landscape,
     meanfield,
     plasticity,
@@ -37,6 +38,7 @@ __all__ = [
     "equilibria",
     "exponents",
     "figure",
+    "irreversibility",
     "landscape",
     "learning",
     "meanfield",

@@ -91,6 +91,9 @@ def _(result: FluxField, ax: Axes | None = None) -> Axes:
         ax.imshow(density.T, cmap=_DENSITY, vmin=0, extent=extent, origin="lower")
         note = _arrows(ax, edges, array(result.flux), array(result.stderr), step_of(result))
         note += f"; shade: density ≤ {np.nanmax(density):.2g} / u²"
+        if math.isfinite(result.share):
+            share = plus_minus(100 * result.share, 100 * result.share_stderr)
+            note += f"\nat least {share} % of the entropy production"
         _frame(ax, edges, density)
     name_axes(ax, "y₁ (units of u)", "y₂ (units of u)")
     return finish(ax, "Probability flux", density if note else math.nan, note)

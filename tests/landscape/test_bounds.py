@@ -41,7 +41,7 @@ def test_rotations(r, angle):
     M = NoisyRotation(r, angle).M
     orbit, exact = steady(M) + 3, float(linear_map(M).entropy_production)
     found = lagged_entropy(orbit)
-    assert abs(float(found.value) - exact) < 4 * float(found.stderr) < 0.15 * exact
+    assert abs(float(found.value) - exact) < 4 * float(found.stderr) < 0.2 * exact
     assert not found.bound
     bound = uncertainty_bound(orbit)
     r = math.sqrt(exact_currents(M))
@@ -142,7 +142,10 @@ def test_precision_and_time():
         (lambda: lagged_entropy(states(9)), r"trajectory: expected at least 2 axes"),
         (lambda: uncertainty_bound(states(30, 17)), r"axes: expected at most 16"),
         (lambda: uncertainty_bound(states(30, 4)), r"trajectory: expected more than 32 steps"),
-        (lambda: uncertainty_bound(states(30, 4), torch.eye(2, 4)), r"axes: expected torch.float64"),
+        (
+            lambda: uncertainty_bound(states(30, 4), torch.eye(2, 4)),
+            r"axes: expected torch.float64",
+        ),
         (lambda: uncertainty_bound(states(30, 4), torch.eye(2).double()), r"axes: expected \(p, 4"),
     ],
 )

@@ -461,8 +461,8 @@ def test_simulation_refuses_and_leaves_the_global_stream():
         simulate_entropy_production(f, states(5), 1)
     with pytest.raises(ValueError, match=r"transient: expected"):
         simulate_entropy_production(f, states(5), 10, transient=-1)
+    grown = snt.as_dynamics(lambda u: 1e200 * u, noise=1.0)
     with pytest.raises(ValueError, match=r"u: expected a bounded orbit"):
-        grown = snt.as_dynamics(lambda u: 1e200 * u, noise=1.0)
         simulate_entropy_production(grown, states(2), 10)
 
 

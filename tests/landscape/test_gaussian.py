@@ -193,8 +193,8 @@ def test_refusals():
         found.potential(torch.zeros(2))
     with pytest.raises(ValueError, match=r"plane: expected \(d, 2\)"):
         found.on(torch.eye(3).double())
+    lorenz = snt.systems.Lorenz(diffusion=0.1)
     with pytest.raises(ValueError, match=r"u: expected starts that lead to"):
-        lorenz = snt.systems.Lorenz(diffusion=0.1)
         gaussian_landscape(lorenz, 5 * starts(2, 3), settle=10, dt=0.02)
 
 

@@ -21,7 +21,7 @@ def test_powers(method):
     assert found.method == ("differences" if method == "differences" else "autograd")
     assert found.ranking.tolist() == [1, 0]
     assert found.scalars()["largest_logarithmic"] == pytest.approx(3)
-    assert ((found.error == 0) == (found.method == "autograd")).all()
+    assert bool(found.error.any()) == (method == "differences")
 
 
 def test_entropy_production_of_two_neurons():
@@ -59,11 +59,13 @@ def test_period_of_a_cycle_by_differences():
 
     def period(p):
         ring = snt.systems.TanhRing(1.5, float(p[1]))
-        cycle = find_cycle(lambda u: float(p[0]) * ring.drift(u), start, points=50, longest=30)
+        cycle = find_cycle(
+            lambda u: float(p[0]) * ring.drift(u), start, points=40, longest=30, dt=0.1
+        )
         return math.nan if cycle is None else cycle.period
 
     found = sensitivity(period, numbers(1.0, 1.0), step=0.01)
-    assert float(found.value) == pytest.approx(9.883176, rel=1e-5)
+    assert float(found.value) == pytest.approx(9.883176, rel=1e-4)
     assert float(found.logarithmic[0]) == pytest.approx(-1, abs=1e-3)
     assert float(found.logarithmic[1]) < -1  # the period falls with b, faster than 1 / b
 

@@ -6,7 +6,7 @@ from references import random_generator
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.landscape import entropy_production, linear_flow, linear_map, synaptic_entropy
+from sntorch.landscape import entropy_production, linear_map, synaptic_entropy
 
 
 def states(*shape, seed=1):
@@ -55,9 +55,11 @@ def test_flow_and_sparse_couplings():
     )
     f = snt.EulerMaruyama(flow, 0.02)
     found = synaptic_entropy(f, steady(f, 4, rows=400, steps=800, transient=400))
-    exact = linear_flow(J - torch.eye(4).double(), 0.5)
+    step = (1 - 0.02) * torch.eye(4).double() + 0.02 * J
+    exact = linear_map(step, 0.02**0.5, dt=0.02)
     off = ~torch.eye(4, dtype=torch.bool)
-    assert ((found.value - exact.synapses).abs() < 4 * found.stderr + 0.03)[off].all()
+    assert ((found.value - exact.synapses).abs() < 4 * found.stderr)[off].all()
+    assert float((exact.synapses / found.stderr)[off].abs().max()) > 10
     assert found.unit == "nats per unit of time"
 
 
