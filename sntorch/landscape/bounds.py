@@ -72,9 +72,7 @@ class EntropyEstimate(Result):
 
     @property
     def uncertainty_relation(self) -> Tensor:
-        """2 <J>^2 / Var J per unit of time (), from `plain`: the bound for short steps; NaN if the
-        method is another.
-        """
+        """2 <J>^2 / Var J (), from `plain`: for short steps; NaN for lagged covariances."""
         if not self.bound:
             return torch.full_like(self.plain, torch.nan)
         square = _squared_ratio(self.plain * self.dt)

@@ -149,7 +149,7 @@ def run(
     asymmetries: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
     size: int = 16,
     gain: float = 2.0,
-    diffusion: float = 0.3,
+    diffusion: float = 0.1,
     dt: float = 0.1,
     rows: int = 64,
     steps: int = 3000,
@@ -183,7 +183,7 @@ def run(
 
     Examples
     --------
-    >>> *_, found = run(asymmetries=[0.3], size=8, rows=16, steps=400)
+    >>> *_, found = run(asymmetries=[0.2], rows=16, steps=400)
     >>> bool(found.switches[0, 0] > found.switches[0, 1])  # forward more than backward
     True
     """
