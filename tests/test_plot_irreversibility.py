@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,7 +17,7 @@ from sntorch.plot import figure, plot
 matplotlib.use("agg")
 
 
-def drawn(ax):
+def drawn(ax) -> Any:
     ax.figure.draw_without_rendering()
     return ax
 

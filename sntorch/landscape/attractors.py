@@ -319,9 +319,9 @@ def _floquet(
     lost = others.abs() < torch.finfo(states.dtype).eps ** 0.5
     if bool(lost.any()):
         Q = torch.linalg.qr(monodromy).Q
-        f = _stepper(flow, T / len(states), dt)
-        for _ in range(2):
-            logs = states.new_zeros(len(monodromy))
+        f, logs = _stepper(flow, T / len(states), dt), states.new_zeros(len(monodromy))
+        for _ in range(2):  # in the first round the frame settles
+            logs.zero_()
             for M in _tangents(f, x, states):
                 Q, R = torch.linalg.qr(M @ Q)
                 logs += R.diagonal().abs().log()

@@ -82,7 +82,7 @@ def _(result: EntropyEstimate, ax: Axes | None = None) -> Axes:
         ax.plot([2], [float(result.uncertainty_relation)], "^", color=MIDDLE, label="short steps")
         names.append("uncertainty\nrelation")
         if math.isfinite(value):
-            ax.axhspan(ax.get_ylim()[0], value, color=LIGHT, alpha=0.3, linewidth=0)
+            ax.axhspan(0, max(value, 0), color=LIGHT, alpha=0.3, linewidth=0)
     ax.axhline(0, label="equilibrium", **THEORY)
     ax.set_xticks(range(len(names)), names)
     ax.set_xlim(-0.5, len(names) - 0.5)

@@ -49,7 +49,7 @@ def test_synapses_add_up_to_the_entropy_production(settings):
 
 
 def test_flow_and_sparse_couplings():
-    J = 0.5 * states(4, 4)
+    J = 0.3 * states(4, 4)
     flow = snt.systems.AmariWilsonCowan(
         snt.couplings.Sparse(J.to_sparse_csr()), transfer="linear", diffusion=0.5, trainable=()
     )
@@ -59,7 +59,7 @@ def test_flow_and_sparse_couplings():
     exact = linear_map(step, 0.02**0.5, dt=0.02)
     off = ~torch.eye(4, dtype=torch.bool)
     assert ((found.value - exact.synapses).abs() < 4 * found.stderr)[off].all()
-    assert float((exact.synapses / found.stderr)[off].abs().max()) > 10
+    assert float((exact.synapses / found.stderr)[off].abs().max()) > 8
     assert found.unit == "nats per unit of time"
 
 

@@ -1,5 +1,7 @@
 """Memories: symmetric basins without direction, asymmetric switching with one, cycles at last."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -41,9 +43,8 @@ def test_couplings():
     f = network(0.25, size=16, gain=2.0, diffusion=0.1, dt=0.1)
     J, xi = f.flow.cell.coupling, patterns(16)
     six = torch.cat([xi, -xi])
-    expected = (
-        sum(torch.outer(0.75 * six[k] + 0.25 * six[(k + 1) % 6], six[k]) for k in range(6)) / 32
-    )
+    wanted = torch.stack([0.75 * six[k] + 0.25 * six[(k + 1) % 6] for k in range(6)])
+    expected = torch.einsum("ki,kj->ij", wanted, six) / 32
     expected.fill_diagonal_(0)
     torch.testing.assert_close(J, expected)
     torch.testing.assert_close(xi @ xi.T, 16 * torch.eye(3).double())
@@ -59,7 +60,8 @@ def test_record(found):
     assert len(found.table().splitlines()) == 4
     assert set(found.fields) == {"0", "0.5"}
     assert found.scalars()["directedness/0.5"] > 0.5
-    plot(found).figure.draw_without_rendering()
+    picture: Any = plot(found).figure
+    picture.draw_without_rendering()
     found.picture().draw_without_rendering()
 
 
