@@ -1,9 +1,7 @@
 """Landscape and flux: what holds a network, what turns it round, what it costs."""
 
-from sntorch.landscape.attractors import Attractor as Attractor
 from sntorch.landscape.attractors import Attractors as Attractors
 from sntorch.landscape.attractors import find_attractors as find_attractors
-from sntorch.landscape.attractors import find_cycle as find_cycle
 from sntorch.landscape.bounds import EntropyEstimate as EntropyEstimate
 from sntorch.landscape.bounds import lagged_entropy as lagged_entropy
 from sntorch.landscape.bounds import uncertainty_bound as uncertainty_bound
@@ -15,14 +13,14 @@ from sntorch.landscape.flux import area_rates as area_rates
 from sntorch.landscape.flux import leading_plane as leading_plane
 from sntorch.landscape.gaussian import Basin as Basin
 from sntorch.landscape.gaussian import GaussianLandscape as GaussianLandscape
-from sntorch.landscape.gaussian import covariance_at as covariance_at
-from sntorch.landscape.gaussian import cycle_covariance as cycle_covariance
 from sntorch.landscape.gaussian import gaussian_landscape as gaussian_landscape
 from sntorch.landscape.linear import LinearSteadyState as LinearSteadyState
 from sntorch.landscape.linear import linear_flow as linear_flow
 from sntorch.landscape.linear import linear_map as linear_map
 from sntorch.landscape.loops import LoopFlux as LoopFlux
 from sntorch.landscape.loops import loop_flux as loop_flux
+from sntorch.landscape.orbits import Attractor as Attractor
+from sntorch.landscape.orbits import find_cycle as find_cycle
 from sntorch.landscape.planes import FluxField as FluxField
 from sntorch.landscape.planes import flux_field as flux_field
 from sntorch.landscape.planes import plane_share as plane_share
@@ -32,3 +30,5 @@ from sntorch.landscape.sensitivity import global_sensitivity as global_sensitivi
 from sntorch.landscape.sensitivity import sensitivity as sensitivity
 from sntorch.landscape.synapses import SynapticEntropy as SynapticEntropy
 from sntorch.landscape.synapses import synaptic_entropy as synaptic_entropy
+from sntorch.landscape.widths import covariance_at as covariance_at
+from sntorch.landscape.widths import cycle_covariance as cycle_covariance
