@@ -77,7 +77,11 @@ def production(value, stderr, noise=0.1, dt=1.0):
     nothing = torch.full_like(value, torch.nan)
     numbers = (value, stderr, nothing, nothing) if noise else (nothing, nothing, value, stderr)
     names = ("value", "stderr", "contraction", "contraction_stderr")
-    return EntropyProduction(**dict(zip(names, numbers, strict=True)), noise=noise, dt=dt, size=4)
+    fields = dict(zip(names, numbers, strict=True))
+    fields |= {
+        name: torch.full((*value.shape, 4), torch.nan) for name in ("neurons", "neurons_stderr")
+    }
+    return EntropyProduction(**fields, noise=noise, dt=dt, size=4)
 
 
 def flux(reach=(2.0, 1.0)):

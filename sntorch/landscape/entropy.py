@@ -7,7 +7,14 @@ its mean is the entropy production per step (nats),
 .. math:: e = \Big\langle \tfrac12 \big[ |u - F(u')|^2_{S^{-1}} - |u' - F(u)|^2_{S^{-1}} \big]
           \Big\rangle, \qquad S = \sigma \sigma^T,
 
-zero exactly under detailed balance and unbiased for any length of the orbit.  It grows like
+zero exactly under detailed balance and unbiased for any length of the orbit.  With d = F(u) - u
+and :math:`\delta = u' - u` the part of neuron i, what it delivers to its own noise, is
+
+.. math:: e_i = \big\langle (S^{-1}\delta)_i\,(d_i + d'_i) + \tfrac12
+          \big[(S^{-1}d')_i\, d'_i - (S^{-1}d)_i\, d_i\big] \big\rangle, \qquad \sum_i e_i = e;
+
+a part may be negative, where a neuron takes up what others deliver.  Every map is evaluated once
+per state, since F(u') is the forward step of the next transition.  It grows like
 1/sigma^2 as the noise vanishes and has no value for a deterministic network: there the contraction
 rate of phase space, minus the sum of all Lyapunov exponents, is what remains to report.
 """
@@ -16,15 +23,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import Dynamics, enter, noise_of, observing
+from sntorch.dynamics import Dynamics, add_noise, enter, noise_of, observing, rollout
 from sntorch.results import Result, block_lengths, block_mean, over_rows, time_unit
 
-__all__ = ["EntropyProduction", "entropy_production"]
+__all__ = [
+    "EntropyProduction",
+    "entropy_production",
+    "noise_inverse",
+    "reaches_everywhere",
+    "simulate_entropy_production",
+]
 
 _PROBES = 64  # states at which the contraction of a deterministic network is measured
 _CHUNK = 2**22  # numbers mapped at a time: bounds memory, changes nothing
@@ -38,6 +52,10 @@ class EntropyProduction(Result):
     """(...), in `unit`; NaN where the noise is zero on some neuron or singular."""
     stderr: Tensor
     """(...), by block averaging along the orbit."""
+    neurons: Tensor
+    """(..., N), the parts of the neurons, which add up to `value`; some may be negative."""
+    neurons_stderr: Tensor
+    """(..., N), by block averaging."""
     contraction: Tensor
     """(...), minus the mean of ln |det DF| per unit of time; NaN where there is noise."""
     contraction_stderr: Tensor
@@ -51,7 +69,7 @@ class EntropyProduction(Result):
 
     @property
     def per_neuron(self) -> Tensor:
-        """Entropy production divided by N (...)."""
+        """Entropy production divided by N (...): the mean of `neurons`."""
         return self.value / self.size
 
     @property
@@ -60,15 +78,17 @@ class EntropyProduction(Result):
         return f"nats per {time_unit(self.dt)}"
 
     def scalars(self) -> dict[str, float]:
-        """Return entropy production and stderr, per neuron too, contraction rate, and the noise."""
+        """Return entropy production, per neuron too, with errors; contraction rate; noise; dt."""
         value, stderr = over_rows(self.value, self.stderr)
         contraction, _ = over_rows(self.contraction, self.contraction_stderr)
         return {
             "entropy_production": float(value),
             "entropy_production_stderr": float(stderr),
             "entropy_production_per_neuron": float(value) / self.size,
+            "entropy_production_per_neuron_stderr": float(stderr) / self.size,
             "contraction_rate": float(contraction),
             "noise": self.noise,
+            "dt": self.dt,
         }
 
 
@@ -108,46 +128,157 @@ def entropy_production(
     checks.floating("trajectory", trajectory, ndim=2)
     checks.count("len(trajectory)", trajectory.shape[0], low=2)
     f, x = enter(f, trajectory, x=x)
+    _check_constant(x)
+    with observing(f, trajectory):
+        return _measured(f, x, trajectory[0], len(trajectory), _stored(f, x, trajectory))
+
+
+def simulate_entropy_production(
+    f: object,
+    u: Tensor,
+    steps: int,
+    *,
+    transient: int = 0,
+    x: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> EntropyProduction:
+    """Return the same of an orbit that is made on the way and not kept, however long it is.
+
+    The numbers are those of ``entropy_production(f, rollout(...)[transient:])`` at no more
+    evaluations of the map than the orbit takes, and one.
+
+    Parameters
+    ----------
+    f
+        Anything `as_dynamics` accepts.
+    u
+        Initial states (..., N).
+    steps
+        States of the orbit that count, at least 2.
+    transient
+        Steps before them, in which the steady state is reached.
+    x
+        Constant drive (I,).
+    generator
+        Source of the noise; None is torch's global generator, left as it was found.
+
+    Raises
+    ------
+    ValueError
+        On wrong arguments, and when the orbit leaves the finite numbers.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> f = snt.SNTCell(snt.couplings.gaussian(100), noise=0.5)
+    >>> found = simulate_entropy_production(f, torch.randn(4, 100), 200, transient=50)
+    >>> bool(0.5 < found.per_neuron.mean() < 1.5)
+    True
+    """
+    steps = checks.count("steps", steps, low=2)
+    transient = checks.count("transient", transient, low=0)
+    f, x = enter(f, u, transient + steps, x)
+    _check_constant(x)
+    checks.generator(generator, u.device)
+    with observing(f, u):
+        u = rollout(f, u, transient + 1, x=x, generator=generator, every=transient + 1)[-1]
+        return _measured(f, x, u, steps, _made(f, x, u, steps, generator))
+
+
+def _check_constant(x: Tensor | None) -> None:
     if x is not None and x.ndim != 1:
         raise ValueError(f"x: expected a constant drive (I,), got {tuple(x.shape)}")
-    with observing(f, trajectory):
-        sigma = noise_of(f, trajectory)
-        spread = 0.0 if sigma is None else _root_mean_square(sigma)
-        none = torch.full_like(trajectory[0, ..., 0], torch.nan)
-        produced = contracted = (none, none)
-        if sigma is None:
-            contracted = _contraction(f, trajectory, x)
-        elif _reaches_everywhere(sigma):
-            produced = _log_ratio(f, trajectory, x, sigma)
+
+
+Parts = Iterator[tuple[Tensor, Tensor]]
+"""Successive stretches of an orbit (t, ..., N) and F at them; each begins where the last ended."""
+
+
+def _stored(f: Dynamics, x: Tensor | None, u: Tensor) -> Parts:
+    rows = max(1, _CHUNK // u[0].numel())
+    last = f.map(u[:1], x)
+    for start in range(0, len(u) - 1, rows):
+        part = u[start : start + rows + 1]
+        mapped = torch.cat([last, f.map(part[1:], x)])
+        yield part, mapped
+        last = mapped[-1:]
+
+
+def _made(
+    f: Dynamics, x: Tensor | None, u: Tensor, steps: int, generator: torch.Generator | None
+) -> Parts:
+    sigma, rows = noise_of(f, u), max(1, _CHUNK // u.numel())
+    states, mapped = [u], [f.map(u, x)]
+    for t in range(1, steps):
+        states.append(add_noise(mapped[-1], sigma, generator))
+        mapped.append(f.map(states[-1], x))
+        if len(states) > rows or t == steps - 1:
+            part = torch.stack(states)
+            if not bool(part.isfinite().all()):
+                raise ValueError(
+                    f"u: expected a bounded orbit, got numbers that are not finite by step {t + 1}"
+                )
+            yield part, torch.stack(mapped)
+            states, mapped = states[-1:], mapped[-1:]
+
+
+def _measured(
+    f: Dynamics, x: Tensor | None, u: Tensor, count: int, parts: Parts
+) -> EntropyProduction:
+    sigma = noise_of(f, u)
+    nothing = u.new_full(u.shape[:-1], torch.nan), u.new_full(u.shape[:-1], torch.nan)
+    produced = contracted = nothing
+    neurons = (torch.full_like(u, torch.nan), torch.full_like(u, torch.nan))
+    if sigma is None:
+        contracted = _contraction(f, x, count, parts, math.prod(u.shape[:-1]))
+    elif reaches_everywhere(sigma):
+        produced, neurons = _log_ratio(parts, sigma, u, count - 1)
     return EntropyProduction(
         value=produced[0] / f.dt,
         stderr=produced[1] / f.dt,
+        neurons=neurons[0] / f.dt,
+        neurons_stderr=neurons[1] / f.dt,
         contraction=contracted[0] / f.dt,
         contraction_stderr=contracted[1] / f.dt,
-        noise=spread,
+        noise=0.0 if sigma is None else _root_mean_square(sigma),
         dt=f.dt,
-        size=trajectory.shape[-1],
+        size=u.shape[-1],
     )
 
 
-def _log_ratio(f: Dynamics, u: Tensor, x: Tensor | None, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    rows = max(1, _CHUNK // u[0].numel())
-    mapped = torch.cat([f.map(part, x) for part in u.split(rows)])
-    forward = _whitened(u[1:] - mapped[:-1], sigma).square().sum(-1)
-    backward = _whitened(u[:-1] - mapped[1:], sigma).square().sum(-1)
-    ratio = (backward - forward) / 2
-    lengths = block_lengths(len(ratio))
-    return block_mean(torch.stack([part.mean(0) for part in ratio.split(lengths)]), lengths)
+def _log_ratio(
+    parts: Parts, sigma: Tensor, u: Tensor, count: int
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return mean and error of the log ratio of `count` steps, and of the parts of the neurons."""
+    lengths = block_lengths(count)
+    sums = u.new_zeros(len(lengths), *u.shape)
+    block = torch.repeat_interleave(torch.tensor(lengths, device=u.device))
+    for states, mapped in parts:
+        drift, step = mapped - states, states.diff(dim=0)
+        own = drift * _weighted(drift, sigma) / 2
+        ratio = _weighted(step, sigma) * (drift[:-1] + drift[1:]) + own.diff(dim=0)
+        sums.index_add_(0, block[: len(ratio)], ratio)
+        block = block[len(ratio) :]
+    means = sums / u.new_tensor(lengths).reshape(-1, *[1] * u.ndim)
+    return block_mean(means.sum(-1), lengths), block_mean(means, lengths)
 
 
-def _whitened(difference: Tensor, sigma: Tensor) -> Tensor:
+def _weighted(difference: Tensor, sigma: Tensor) -> Tensor:
+    """Return S^-1 applied to differences (..., N)."""
     if sigma.ndim < 2:
-        return difference / sigma
-    rows = difference.flatten(0, -2)  # as one matrix: sigma is factorised once
-    return torch.linalg.solve(sigma.mT, rows, left=False).view_as(difference)
+        return difference / sigma.square()
+    return difference @ noise_inverse(sigma, difference)
 
 
-def _reaches_everywhere(sigma: Tensor) -> bool:
+def noise_inverse(sigma: Tensor, u: Tensor) -> Tensor:
+    """Return S^-1 (N, N) of a noise as `noise_of` gives it, for states like u."""
+    if sigma.ndim < 2:
+        return torch.diag(sigma.square().reciprocal().expand(u.shape[-1]))
+    return torch.cholesky_inverse(torch.linalg.cholesky(sigma @ sigma.mT))
+
+
+def reaches_everywhere(sigma: Tensor) -> bool:
+    """Tell whether noise drives every direction of the state."""
     if sigma.ndim < 2:
         return bool((sigma > 0).all())
     return int(torch.linalg.matrix_rank(sigma)) == len(sigma)
@@ -159,9 +290,16 @@ def _root_mean_square(sigma: Tensor) -> float:
     return float(variances.mean().sqrt())
 
 
-def _contraction(f: Dynamics, u: Tensor, x: Tensor | None) -> tuple[Tensor, Tensor]:
+def _contraction(
+    f: Dynamics, x: Tensor | None, count: int, parts: Parts, rows: int
+) -> tuple[Tensor, Tensor]:
     """Return minus the mean log|det DF| and its standard error at states spread over the orbit."""
-    times = max(2, min(len(u), _PROBES // math.prod(u.shape[1:-1])))
-    picked = torch.linspace(0, len(u) - 1, times, device=u.device).long()
-    volumes = torch.stack([torch.linalg.slogdet(f.jacobian(u[t], x)).logabsdet for t in picked])
-    return block_mean(-volumes, [1] * times)
+    times = max(2, min(count, _PROBES // rows))
+    wanted = torch.linspace(0, count - 1, times).long().tolist()
+    volumes, start = [], 0
+    for states, _ in parts:
+        while len(volumes) < times and wanted[len(volumes)] < start + len(states):
+            state = states[wanted[len(volumes)] - start]
+            volumes.append(torch.linalg.slogdet(f.jacobian(state, x)).logabsdet)
+        start += len(states) - 1
+    return block_mean(-torch.stack(volumes), [1] * times)

@@ -33,6 +33,7 @@ from sntorch.plot.canvas import (
 )
 from sntorch.results import over_rows
 
+_ARROWS = 26  # along an axis at most
 _DENSITY = LinearSegmentedColormap.from_list("density", ["white", LIGHT])
 
 
@@ -91,6 +92,9 @@ def _(result: FluxField, ax: Axes | None = None) -> Axes:
         ax.imshow(density.T, cmap=_DENSITY, vmin=0, extent=extent, origin="lower")
         note = _arrows(ax, edges, array(result.flux), array(result.stderr), step_of(result))
         note += f"; shade: density ≤ {np.nanmax(density):.2g} / u²"
+        if math.isfinite(result.share):
+            share = plus_minus(100 * result.share, 100 * result.share_stderr)
+            note += f"\nat least {share} % of the entropy production"
         _frame(ax, edges, density)
     name_axes(ax, "y₁ (units of u)", "y₂ (units of u)")
     return finish(ax, "Probability flux", density if note else math.nan, note)
@@ -101,14 +105,17 @@ def _arrows(
 ) -> str:
     """Draw the flux where it exceeds two standard errors; return what the arrows mean."""
     length = np.linalg.norm(flux, axis=-1)
-    clear = length > 2 * np.linalg.norm(error, axis=-1)
+    apart = -(-len(flux) // _ARROWS)
+    shown = np.zeros_like(length, dtype=bool)
+    shown[apart // 2 :: apart, apart // 2 :: apart] = True
+    clear = (length > 2 * np.linalg.norm(error, axis=-1)) & shown
     if not clear.any():
         return "no flux beyond 2 s.e."
     x, y = np.meshgrid(*(edges[:, 1:] + edges[:, :-1]) / 2, indexing="ij")
     look = {"color": DARK, "pivot": "mid", "width": 0.006, "angles": "xy", "scale_units": "xy"}
     cells = np.linalg.norm(flux[clear] / np.diff(edges)[:, 0], axis=-1)
-    # The longest arrow spans two cells, also in a plane with unequal axes.
-    ax.quiver(x[clear], y[clear], *flux[clear].T, scale=cells.max() / 1.8, **look)
+    # The longest arrow reaches nearly the next but one, also in a plane with unequal axes.
+    ax.quiver(x[clear], y[clear], *flux[clear].T, scale=cells.max() / 1.8 / apart, **look)
     return f"arrows: flux ≤ {length[clear].max():.2g} / (u · {time})\nbeyond 2 s.e."
 
 

@@ -4,6 +4,7 @@ A study is run by ``sntorch experiment=studies/NAME``, or in Python by exhaustin
 arguments are those of its configuration: ``*_, route = studies.route_to_chaos.run(steps=2000)``.
 """
 
+from sntorch.studies import associative_flux as associative_flux
 from sntorch.studies import associative_memory as associative_memory
 from sntorch.studies import hebbian_edge_of_chaos as hebbian_edge_of_chaos
 from sntorch.studies import intrinsic_plasticity as intrinsic_plasticity

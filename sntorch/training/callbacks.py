@@ -5,6 +5,8 @@ Each is an adapter over analyses: *when* and *on which states* is in `sntorch.tr
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -29,6 +31,7 @@ from sntorch.landscape import (
     area_rates,
     entropy_production,
     flux_field,
+    plane_share,
 )
 from sntorch.meanfield import MeanField, PopulationField, populations, solve
 from sntorch.results import Result
@@ -110,8 +113,11 @@ class FluxMonitor(Monitor):
     """Logs entropy production and probability flux of the network left to its own noise.
 
     Walkers start where the network stands after its sequences and then see the mean input, which
-    is constant: only so is there a steady state.  Without noise the contraction rate is logged
-    and the entropy production is NaN.
+    is constant: only so is there a steady state.  Logged are entropy production, per neuron too,
+    with standard errors; norm of the area matrix and irreversibility; the noise and the step to
+    which they belong.  Without noise the contraction rate is logged and the entropy production is
+    NaN.  The figure shows density and flux in the plane that turns most, and at least which share
+    of the entropy production is seen there.
 
     Parameters
     ----------
@@ -143,7 +149,17 @@ class FluxMonitor(Monitor):
             "flux": entropy_production(f, orbit, x=x),
             "area": area_rates(orbit, dt=dt),
         }
-        return seen | {"field": flux_field(orbit, dt=dt)} if full else seen
+        return seen | {"field": _shown(orbit, seen["flux"], dt)} if full else seen
+
+
+def _shown(orbit: Tensor, produced: Any, dt: float) -> FluxField:
+    """Return the flux in the leading plane, with its share of the entropy production if known."""
+    field = flux_field(orbit, dt=dt)
+    known = math.isfinite(produced.scalars()["entropy_production"])
+    if not known or orbit[1:, ..., 0].numel() < 20:  # too few steps for the currents of a plane
+        return field
+    share, error = plane_share(produced, orbit, field.plane)
+    return dataclasses.replace(field, share=share, share_stderr=error)
 
 
 class MeanFieldMonitor(Monitor):

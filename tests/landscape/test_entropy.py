@@ -13,7 +13,12 @@ from torch import nn
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.landscape import EntropyProduction, entropy_production
+from sntorch.landscape import (
+    EntropyProduction,
+    entropy_production,
+    linear_map,
+    simulate_entropy_production,
+)
 
 EXACT: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -323,6 +328,8 @@ def test_noisy_networks_have_no_contraction_rate():
 def record(value, stderr, size=4, **fields):
     nothing = torch.full_like(torch.as_tensor(value, dtype=torch.float64), math.nan)
     settings = {"contraction": nothing, "contraction_stderr": nothing, "noise": 0.5, "dt": 1.0}
+    settings |= {"neurons": matrix(value).unsqueeze(-1).expand(-1, size) / size}
+    settings |= {"neurons_stderr": settings["neurons"]}
     return EntropyProduction(
         value=matrix(value), stderr=matrix(stderr), size=size, **(settings | fields)
     )
@@ -333,8 +340,10 @@ def test_scalars():
         "entropy_production": 2.0,
         "entropy_production_stderr": 0.25,
         "entropy_production_per_neuron": 0.5,
+        "entropy_production_per_neuron_stderr": 0.0625,
         "contraction_rate": math.nan,
         "noise": 0.5,
+        "dt": 1.0,
     }
     assert record([1.0, 3.0], [0.3, 0.4]).scalars() == pytest.approx(expected, nan_ok=True)
 
@@ -359,6 +368,102 @@ def test_record_maps_its_tensors():
     result = entropy_production(network(noise=0.3), states(9, 5)).map(lambda t: t.float())
     assert result.value.dtype == result.contraction.dtype == torch.float32
     assert result.size == 5
+
+
+# The parts of the neurons
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_parts_of_linear_networks(seed):
+    M, sigma = 0.3 * states(4, 4, seed=seed), matrix([0.2, 0.5, 1.0, 2.0])
+    exact = linear_map(M, sigma)
+    f = linear(M, sigma)
+    found = entropy_production(f, steady(f, 4))
+    assert_close(found.neurons.sum(-1), found.value, **EXACT)
+    mean, error = found.neurons.mean(0), found.neurons.std(0) / 8
+    assert ((mean - exact.neurons).abs() < 4 * error).all()
+    assert (exact.neurons.abs() > 10 * error).sum() >= 3
+    assert float(exact.entropy_production) == pytest.approx(linear_entropy(M, sigma), rel=1e-10)
+
+
+def test_parts_with_correlated_noise():
+    M = 0.3 * states(3, 3, seed=1)
+    L = matrix([[0.6, 0.0, 0.0], [-0.5, 0.3, 0.0], [0.2, 0.4, 0.5]])
+    found = entropy_production(linear(M, L), steady(linear(M, L), 3))
+    assert_close(found.neurons.sum(-1), found.value, **EXACT)
+    mean, error = found.neurons.mean(0), found.neurons.std(0) / 8
+    assert ((mean - linear_map(M, L).neurons).abs() < 4 * error).all()
+
+
+def test_a_neuron_may_take_up_what_another_delivers():
+    # Heat flows from the hot bead to the cold one: (hot - cold) / 4 per unit of time.
+    A, T, dt = matrix([[-2.0, 1.0], [1.0, -2.0]]), matrix([3.0, 1.0]), 0.01
+    f = snt.EulerMaruyama(snt.systems.OrnsteinUhlenbeck(A, diffusion=T), dt)
+    found = simulate_entropy_production(
+        f, torch.zeros(400, 2).double(), 800, transient=300, generator=random_generator()
+    )
+    mean, error = found.neurons.mean(0), found.neurons.std(0) / 20
+    assert ((mean - matrix([-1 / 6, 1 / 2])).abs() < 4 * error + 0.01).all()
+    assert float(mean[0]) < -4 * float(error[0])
+
+
+# Orbits that are not kept
+
+
+class Counted(LinearMap):
+    """A linear map that counts the states it is asked about."""
+
+    asked = 0
+
+    def map(self, u, x=None):
+        self.asked += u.numel() // u.shape[-1]
+        return super().map(u, x)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.7])
+@pytest.mark.parametrize("part", [1, 50, 10**6])
+def test_simulated_orbit_gives_the_same(noise, part, monkeypatch):
+    monkeypatch.setattr("sntorch.landscape.entropy._CHUNK", part)
+    f = network(noise=noise)
+    u = states(3, 5)
+    with torch.no_grad():
+        orbit = snt.rollout(f, u, 47, generator=random_generator())[7:]
+    expected = entropy_production(f, orbit)
+    found = simulate_entropy_production(f, u, 40, transient=7, generator=random_generator())
+    for name in ("value", "stderr", "neurons", "neurons_stderr", "contraction"):
+        assert_close(getattr(found, name), getattr(expected, name), equal_nan=True, **EXACT)
+
+
+def test_one_evaluation_per_state():
+    f, orbit = Counted(0.5 * states(2, 2), 0.3), states(101, 3, 2)
+    entropy_production(f, orbit)
+    assert f.asked == 303
+    f.asked = 0
+    simulate_entropy_production(f, orbit[0], 101)
+    assert f.asked == 3 * 102
+
+
+def test_simulation_reaches_the_closed_form():
+    f = NoisyRotation(0.9, 0.3, 1.0)
+    u = torch.zeros(256, 2).double()
+    found = simulate_entropy_production(
+        f, u, 1000, transient=60, generator=random_generator()
+    ).scalars()
+    pair = found["entropy_production"], found["entropy_production_stderr"]
+    assert within_four(pair, 1.4892437, precision=0.01)
+
+
+def test_simulation_refuses_and_leaves_the_global_stream():
+    f, before = network(noise=0.3), torch.get_rng_state()
+    simulate_entropy_production(f, states(5), 10)
+    assert_close(torch.get_rng_state(), before, rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r"steps: expected"):
+        simulate_entropy_production(f, states(5), 1)
+    with pytest.raises(ValueError, match=r"transient: expected"):
+        simulate_entropy_production(f, states(5), 10, transient=-1)
+    grown = snt.as_dynamics(lambda u: 1e200 * u, noise=1.0)
+    with pytest.raises(ValueError, match=r"u: expected a bounded orbit"):
+        simulate_entropy_production(grown, states(2), 10)
 
 
 # Precision, modes, traces

@@ -326,16 +326,18 @@ def test_density(turning):
     error = (10 * expected * area / 3e5).sqrt() + 1e-4
     assert ((field.density - expected).abs() * area < 4 * error).all()
     assert float(field.density.sum()) * area == pytest.approx(1 - field.outside, abs=1e-12)
-    assert 0 < field.outside < 1e-3  # beyond four standard deviations: 1.3e-4 of a Gaussian
+    assert 0 < field.outside < 1e-3
 
 
-def test_grid_spans_four_standard_deviations_to_each_side(turning):
+def test_grid_spans_all_states_but_a_few(turning):
+    # A thousandth of a Gaussian lies beyond 3.09 standard deviations; a tenth of the span is added.
     M, sigma, field = turning
-    reach = 4 * covariances(M, sigma)[0].diagonal().sqrt()
+    reach = 3.09 * 1.2 * covariances(M, sigma)[0].diagonal().sqrt()
     assert field.edges.shape == (2, 13)
-    assert_close(field.edges[:, -1], reach, rtol=0.02, atol=0)
-    assert_close(field.edges[:, 0], -field.edges[:, -1], **EXACT)
-    assert_close(field.edges.diff(), field.edges.diff()[:, :1].expand(2, 12), **EXACT)
+    assert_close(field.edges[:, -1], reach, rtol=0.04, atol=0)
+    assert_close(field.edges[:, 0], -reach, rtol=0.04, atol=0)
+    widths = field.edges.diff()
+    assert_close(widths, widths[:, :1].expand(2, 12), **EXACT)
 
 
 def test_flux_is_that_of_the_gaussian_process(turning):
@@ -408,7 +410,7 @@ def test_plane_by_default_is_the_leading_one(hidden):
     field, plane = flux_field(orbit), leading_plane(orbit)
     assert_close(field.plane, plane, rtol=0, atol=0)
     assert_close(field.flux, flux_field(orbit, plane).flux, rtol=0, atol=0)
-    assert field.flux.shape == field.stderr.shape == (16, 16, 2)
+    assert field.flux.shape == field.stderr.shape == (18, 18, 2)  # 1.7 x 12800^(1/4)
 
 
 def test_flux_of_few_rows():

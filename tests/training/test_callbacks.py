@@ -107,6 +107,10 @@ def test_flux_of_a_noisy_network_and_of_a_silent_one():
     assert math.isnan(silent.scalars["flux/entropy_production"])
     assert silent.scalars["flux/contraction_rate"] > 0
     assert noisy.scalars["flux/noise"] == pytest.approx(0.1)
+    assert noisy.scalars["flux/dt"] == 1
+    assert noisy.scalars["flux/entropy_production_per_neuron_stderr"] > 0
+    assert noisy.scalars["flux/plane_share"] < 1 + 4 * noisy.scalars["flux/plane_share_stderr"]
+    assert "flux/plane_share" not in silent.scalars  # without an entropy production
 
 
 # When
