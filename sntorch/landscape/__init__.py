@@ -7,3 +7,8 @@ from sntorch.landscape.flux import FluxField as FluxField
 from sntorch.landscape.flux import area_rates as area_rates
 from sntorch.landscape.flux import flux_field as flux_field
 from sntorch.landscape.flux import leading_plane as leading_plane
+from sntorch.landscape.hopfield import AsymmetryWarning as AsymmetryWarning
+from sntorch.landscape.hopfield import HopfieldEnergy as HopfieldEnergy
+from sntorch.landscape.potentials import Potential as Potential
+from sntorch.landscape.potentials import as_potential as as_potential
+from sntorch.landscape.speed import SpeedPotential as SpeedPotential
