@@ -13,3 +13,6 @@ from sntorch.meanfield.populations import PopulationField as PopulationField
 from sntorch.meanfield.populations import populations as populations
 from sntorch.meanfield.record import MeanField as MeanField
 from sntorch.meanfield.stationary import solve as solve
+from sntorch.meanfield.equilibrium import Equilibrium as Equilibrium
+from sntorch.meanfield.equilibrium import equilibrium as equilibrium
+from sntorch.meanfield.equilibrium import zero_temperature as zero_temperature
