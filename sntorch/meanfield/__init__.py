@@ -16,3 +16,7 @@ from sntorch.meanfield.stationary import solve as solve
 from sntorch.meanfield.equilibrium import Equilibrium as Equilibrium
 from sntorch.meanfield.equilibrium import equilibrium as equilibrium
 from sntorch.meanfield.equilibrium import zero_temperature as zero_temperature
+from sntorch.meanfield.measures import StateMeasure as StateMeasure
+from sntorch.meanfield.measures import cavity_fixed_points as cavity_fixed_points
+from sntorch.meanfield.measures import chaotic_attractor as chaotic_attractor
+from sntorch.meanfield.measures import typical_fixed_points as typical_fixed_points

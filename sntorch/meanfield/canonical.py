@@ -10,7 +10,7 @@ single-site weight (x has mean zero, replicas share nothing: Q = R = 0)
 
 gamma the correlation of J_ij and J_ji.  Without gamma and eta this closes: Gamma = qhat = 0 and x ~
 N(0, T + g^2 q), the law of a noisy discrete-time network.  The same equations hold at T = 0 where
-q > 0.  Averages are trapezoid sums on a mesh that follows the weight; tensors are float64 (P,).
+q > 0.  Tensors are float64 (P,).
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ import torch
 from torch import Tensor
 
 from sntorch.meanfield.newton import newton
+from sntorch.meanfield.sites import sites
 from sntorch.transfer import Transfer
 
 __all__ = ["HOT", "Averages", "Site", "continued", "site", "spectral_radius"]
 
-_NODES = 768
 HOT, _COLD = 1.0, 1e-7  # temperatures where a continuation begins and, before 0, ends
 _STAGES = 4  # in which symmetry and confinement are switched on
 _PER_DECADE = 2  # stages of cooling
-_CUT = 60.0  # logarithm of the weight that is left out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,35 +161,23 @@ def _averages(phi: Transfer, fixed: _Fixed, unknown: Tensor) -> Averages:
     s = fixed.temperature + fixed.gain.square() * q
     stiff = torch.where(fixed.confinement > 0, fixed.confinement / fixed.temperature, 0.0)
 
-    def exponent(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        value, slope = phi.with_derivative(x)
+    def exponent(x: Tensor) -> Tensor:
+        value = phi(x)
         y = x - gamma.unsqueeze(-1) * value
         S = (unknown[:, 2] / q).unsqueeze(-1) * value.square()
-        S = S - y.square() / (2 * s).unsqueeze(-1) - stiff.unsqueeze(-1) * x.square()
-        return S, value, slope, y
+        return S - y.square() / (2 * s).unsqueeze(-1) - stiff.unsqueeze(-1) * x.square()
 
-    # The weight is even: half of a symmetric mesh, as far out as it counts.
-    grid = torch.logspace(-2, 1.8, 240, dtype=s.dtype, device=s.device)
-    reach = s.sqrt() + gamma.abs() * (s.sqrt() / (1 - gamma).clamp(min=0.05)).clamp(max=1.0)
-    grid = grid * reach.detach().unsqueeze(-1)
-    S = exponent(grid)[0].detach()
-    counts = S > S.amax(-1, keepdim=True) - _CUT
-    edge = torch.where(counts, grid, 0.0).amax(-1, keepdim=True) * 1.05
-    nodes = torch.linspace(0, 1, _NODES + 1, dtype=s.dtype, device=s.device)
-    S, value, slope, y = exponent(edge * nodes)
-    weight = torch.exp(S - S.detach().amax(-1, keepdim=True))
-    weight = torch.cat([weight[:, :1] / 2, weight[:, 1:]], -1)
-    total = weight.sum(-1)
-    x = edge * nodes
-
-    def mean(value: Tensor) -> Tensor:
-        return (weight * value).sum(-1) / total
-
+    # Feedback Gamma widens the law, by 1 / (1 - Gamma) where phi is linear, by Gamma at most.
+    width = s.sqrt()
+    wider = gamma.abs() * (width / (1 - gamma).clamp(min=0.05)).clamp(max=1.0)
+    at = sites(exponent, width + wider)
+    value, slope = phi.with_derivative(at.x)
+    y = at.x - gamma.unsqueeze(-1) * value
     return Averages(
-        q=mean(value.square()),
-        cross=mean(y * value),
-        square=mean(y.square()),
-        variance=mean(x.square()),
-        slope=mean(slope),
-        log_norm=S.detach().amax(-1) + (2 * total * edge.squeeze(-1) / _NODES).log(),
+        q=at.mean(value.square()),
+        cross=at.mean(y * value),
+        square=at.mean(y.square()),
+        variance=at.mean(at.x.square()),
+        slope=at.mean(slope),
+        log_norm=at.log_norm,
     )
