@@ -20,3 +20,4 @@ from sntorch.meanfield.measures import StateMeasure as StateMeasure
 from sntorch.meanfield.measures import cavity_fixed_points as cavity_fixed_points
 from sntorch.meanfield.measures import chaotic_attractor as chaotic_attractor
 from sntorch.meanfield.measures import typical_fixed_points as typical_fixed_points
+from sntorch.meanfield.saddle import saddle_point as saddle_point

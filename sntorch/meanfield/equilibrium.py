@@ -14,8 +14,10 @@ itself visits a state (`chaotic_attractor`) nor an average over the fixed points
 
 Without replica overlap, Q = 0, three numbers remain (`sntorch.meanfield.canonical`); for gamma = 0
 the solution is closed, equals the annealed average, and has energy T/2 per neuron at every gain.
-`saddle_point` solves for Q too.  The published branch with Q > 0 (Qiu and Huang 2025) is not found:
-it comes from Gaussian averages over a fixed random sample.
+`saddle_point` solves for Q too.  For gamma >= 0 it finds Q = 0 wherever it was tried; the published
+branch with Q > 0 at gamma = 0 (Qiu and Huang 2025) comes from Gaussian averages over a fixed random
+sample.  For gamma < 0 at low temperature and gains above 1, `stability` exceeds 1 and a true branch
+with Q > 0 begins.
 
 Variables.  x = gain u for an `SNTCell` or `AmariWilsonCowan` with the gain inside phi: then
 temperatures and energies of x are gain^2 times those of u; with the gain in J, x is u.
@@ -57,7 +59,8 @@ class Equilibrium(Result):
     free_energy: Tensor
     """(...), -T ln Z / N; at T = 0 the energy of the ground state."""
     stability: Tensor
-    """(...), factor by which an iteration multiplies a small Q: < 1 where replicas stay apart."""
+    """(...), factor by which an iteration multiplies a small Q around Q = 0: below 1 replicas share
+    nothing."""
     susceptibility: Tensor
     """(...), q / T, which has a limit as T vanishes below the critical gain; inf above it."""
     residual: Tensor
@@ -81,7 +84,7 @@ class Equilibrium(Result):
 
     @property
     def critical_gain(self) -> Tensor:
-        """1 / (1 + symmetry) (...), for phi'(0) = 1: where q(T -> 0) becomes positive."""
+        """1 / (1 + symmetry) (...), for phi'(0) = 1: where q / T diverges as T vanishes."""
         return 1 / (1 + self.arguments["symmetry"])
 
     def scalars(self) -> dict[str, float]:
@@ -161,8 +164,10 @@ def zero_temperature(
 ) -> Equilibrium:
     """Return the limit T -> 0 of the canonical measure: fixed points weighed by 1 / |det|.
 
-    Below the critical gain 1 / (1 + symmetry) the only fixed point is x = 0: q vanishes and
-    `susceptibility` is the limit of q / T; at the critical gain that is inf.
+    Below the critical gain 1 / (1 + symmetry) q vanishes and `susceptibility` is the limit of q / T;
+    from there on that is inf.  With symmetry > 0, q vanishes like sqrt(T) up to a second gain, 1 /
+    sqrt(1 + symmetry), where q > 0 begins.  With symmetry < 0 states of q = 0 and q > 0 coexist
+    between the two; the answer is q = 0 below 1 / (1 + symmetry).
 
     Parameters
     ----------
@@ -190,24 +195,28 @@ def zero_temperature(
     state = settled_site(phi, flat | {"temperature": zeros, "confinement": zeros})
     at = canonical.site(phi, state)
     found = _record(state, at, zeros, zeros, named, phi)
-    g, symmetry = named["gain"], named["symmetry"]
-    below, at_edge = g * (1 + symmetry) < 1, g * (1 + symmetry) == 1
-    root = (1 - 4 * g.square() * symmetry).clamp(min=0).sqrt()
-    R = 2 / (1 + root)  # (1 - root) / (2 g^2 gamma) without the division by zero
+    return dataclasses.replace(found, **_quiet(found, named["gain"], named["symmetry"]))
+
+
+def _quiet(found: Equilibrium, g: Tensor, symmetry: Tensor) -> dict[str, Tensor]:
+    """Return the fields of `found` with those of linear theory where q vanishes with T."""
+    square = g.square()
+    below = g * (1 + symmetry) < 1
+    quiet = below | (square * (1 + symmetry) <= 1)
+    root = (1 - 4 * square * symmetry).clamp(min=0).sqrt()
+    # (1 - root) / (2 g^2 gamma) without the division by zero; beyond the edge q >> T, s = g^2 q.
+    R = torch.where(below, 2 / (1 + root), 1 / (square * (1 + symmetry)))
     linear = {
         "overlap": torch.zeros_like(g),
         "variance": torch.zeros_like(g),
         "response": R,
-        "stability": (g * R).square(),
-        "susceptibility": torch.where(at_edge, torch.inf, R.square() / (1 - (g * R).square())),
+        "stability": torch.where(below, (g * R).square(), 1.0),
+        "susceptibility": torch.where(below, R.square() / (1 - (g * R).square()), torch.inf),
         "residual": torch.zeros_like(g),
     }
-    quiet = below | at_edge
-    chosen = {name: torch.where(quiet, value, getattr(found, name))
-              for name, value in linear.items()}  # fmt: skip
+    chosen = {k: torch.where(quiet, value, getattr(found, k)) for k, value in linear.items()}
     zero = torch.where(chosen["overlap"].isnan(), torch.nan, 0.0)
-    chosen |= {"replica_overlap": zero, "energy": zero, "free_energy": zero}
-    return dataclasses.replace(found, **chosen)
+    return chosen | {"replica_overlap": zero, "energy": zero, "free_energy": zero}
 
 
 def entered(
