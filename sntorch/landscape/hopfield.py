@@ -85,10 +85,11 @@ class HopfieldEnergy(Potential):
             raise ValueError(f"x: expected a constant drive (I,), got {tuple(x.shape)}")
         self.register_buffer("x", x)
         self.cell.map(self.cell.gain.new_zeros(self.size), x)  # says what is wrong with x
-        if float(self.asymmetry) > _SYMMETRIC:
+        asymmetry = float(self.asymmetry.detach())
+        if asymmetry > _SYMMETRIC:
             warnings.warn(
                 f"J: expected symmetric couplings, got |J - J^T| / |J + J^T| = "
-                f"{float(self.asymmetry):.3g}; the energy is no Lyapunov function",
+                f"{asymmetry:.3g}; the energy is no Lyapunov function",
                 AsymmetryWarning,
                 stacklevel=2,
             )

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from sntorch import checks
-from sntorch.differentiable import plain, recording
+from sntorch.differentiable import plain
 
 __all__ = ["FunctionPotential", "Potential", "as_potential"]
 
@@ -45,11 +45,17 @@ class Potential(nn.Module, abc.ABC):
         """Return E (...) at u (..., N), differentiable."""
 
     def value_and_gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Return E (...) and its gradient (..., N), by reverse mode."""
-        with recording():
-            pullback: Any = torch.func.vjp(self.energy, plain(u))
-            value, pull = pullback
-            return value, pull(torch.ones_like(value))[0]
+        """Return E (...) and its gradient (..., N), by reverse mode.
+
+        Both are differentiable, in parameters and u, where gradients are switched on.
+        """
+        further = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        with torch.inference_mode(False), torch.enable_grad():
+            u = plain(u)
+            u = u if further and u.requires_grad else u.detach().requires_grad_()
+            value = self.energy(u)
+            (gradient,) = torch.autograd.grad(value.sum(), u, create_graph=further)
+        return (value, gradient) if further else (value.detach(), gradient)
 
     def rate(self, u: Tensor) -> Tensor:
         """Return the activity (..., N) of which overlaps are taken: here the state itself."""

@@ -87,6 +87,12 @@ class SpeedPotential(Potential):
     x: Tensor | None
     field: Tensor | None
 
+    def with_field(self, field: Tensor) -> SpeedPotential:
+        """Return the potential of the same network with a field (..., N), one per row if wanted."""
+        other = SpeedPotential(self.f, x=self.x, confinement=self.confinement)
+        other.field = field
+        return other
+
     def residual(self, u: Tensor) -> Tensor:
         """Return r (..., N), the speed per unit of time, with the field."""
         value = self.f.drift(u, self.x) if isinstance(self.f, Flow) else self.f.map(u, self.x)
