@@ -34,6 +34,7 @@ x = gain u for networks with the gain inside phi, as in `sntorch.meanfield.equil
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 from torch import Tensor
@@ -215,13 +216,13 @@ def typical_fixed_points(*, gain: Number) -> StateMeasure:
     many = g > 1
     excess = torch.where(many, g - 1, _FIRST)
     first = excess.clamp(max=_FIRST)
-    unknown = torch.stack([(2 * first / 3).log(), torch.full_like(first, -0.5), 2 / 3 + 0 * first])
-    unknown, residual = unknown.T, torch.zeros_like(g)
-    for stage in range(_STAGES + 1):
-        at = 1 + first * (excess / first) ** (stage / _STAGES)
+    unknown = torch.tensor([math.log(2 / 3), -0.5, 2 / 3]).to(first).expand(len(first), 3)
+    residual = torch.zeros_like(g)
+    for stage in range(3 * _STAGES + 1):
+        at = 1 + first * (excess / first) ** (stage / (3 * _STAGES))
         unknown, residual = newton(lambda z, at=at: _balance(phi, at, z), unknown)
     g1 = 1 + excess
-    q, tilt, a = unknown[:, 0].exp(), unknown[:, 1], unknown[:, 2] * excess
+    q, tilt, a = unknown[:, 0].exp() * excess, unknown[:, 1], unknown[:, 2] * excess
     where = _typical(phi, g1, unknown)
     number = -q * tilt - (2 * torch.pi * g1.square() * q).log() / 2 + where.log_norm - a / 2
     values = {
@@ -295,8 +296,11 @@ def _excess(phi: Transfer, g: Tensor, variance: Tensor) -> Tensor:
 
 
 def _typical(phi: Transfer, g: Tensor, unknown: Tensor) -> Sites:
-    """Return the law of a site of a typical fixed point; unknowns are ln q, qhat, a / (g - 1)."""
-    q, tilt, a = unknown[:, 0].exp(), unknown[:, 1], unknown[:, 2] * (g - 1)
+    """Return the law of a site of a typical fixed point.
+
+    Unknowns are ln(q / (g - 1)), qhat and a / (g - 1), which stay of order one.
+    """
+    q, tilt, a = unknown[:, 0].exp() * (g - 1), unknown[:, 1], unknown[:, 2] * (g - 1)
     g2 = g.square()
 
     def exponent(x: Tensor) -> Tensor:
@@ -310,7 +314,7 @@ def _typical(phi: Transfer, g: Tensor, unknown: Tensor) -> Sites:
 
 def _balance(phi: Transfer, g: Tensor, unknown: Tensor) -> Tensor:
     """Return what the three equations of typical fixed points violate (P, 3)."""
-    q, tilt, a = unknown[:, 0].exp(), unknown[:, 1], unknown[:, 2] * (g - 1)
+    q, tilt, a = unknown[:, 0].exp() * (g - 1), unknown[:, 1], unknown[:, 2] * (g - 1)
     where, g2 = _typical(phi, g, unknown), g.square()
     value, slope = phi.with_derivative(where.x)
     s = g2.unsqueeze(-1) * slope.square()

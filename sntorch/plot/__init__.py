@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 
 from sntorch.plot import (
     equilibria,
+    equilibrium,
     exponents,
     landscape,
     meanfield,
@@ -35,6 +36,7 @@ from sntorch.plot.training import report
 __all__ = [
     "along",
     "equilibria",
+    "equilibrium",
     "exponents",
     "figure",
     "landscape",

@@ -8,4 +8,5 @@ from sntorch.training.modules import SequenceModel as SequenceModel
 from sntorch.training.monitor import Monitor as Monitor
 from sntorch.training.runs import ExactResume as ExactResume
 from sntorch.training.runs import RunRecorder as RunRecorder
+from sntorch.training.slow_points import FixedPointMonitor as FixedPointMonitor
 from sntorch.training.tasks import DigitsTask as DigitsTask

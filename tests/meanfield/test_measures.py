@@ -47,7 +47,9 @@ def test_typical_fixed_points():
     s = torch.tensor([0.001, 0.004], dtype=torch.float64)
     assert_close(near.complexity / s**3, torch.full_like(s, 16 / 81), rtol=0.02, atol=0)
     assert_close(near.overlap / s, torch.full_like(s, 2 / 3), rtol=5e-3, atol=0)
-    assert bool(mf.typical_fixed_points(gain=[1.01, 2.0, 10.0]).converged.all())
+    scan = mf.typical_fixed_points(gain=torch.linspace(1.01, 6, 60).double())
+    assert bool(scan.converged.all())
+    assert bool((scan.complexity.diff() > 0).all())  # no gain falls back to the single point
 
 
 def test_cavity_fixed_points():
