@@ -98,9 +98,7 @@ class Differentiable(nn.Module, abc.ABC):
             raise ValueError(f"{name}: expected (*{tuple(u.shape)}, k), got {tuple(V.shape)}")
         return u
 
-    def _recorded(
-        self, u: Tensor, x: Tensor | None
-    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    def _recorded(self, u: Tensor, x: Tensor | None) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Return F and its pullback by reverse mode."""
         u, x = plain(u), plain(x)
         # Inside inference mode nothing is recorded for a reverse pass.

@@ -121,8 +121,9 @@ class Chains:
         self.accepted = (self._uniform(odds).log() < odds).to(odds)
         take = self.accepted.bool()
         rows = take.unsqueeze(-1)
-        self.u, self.gradient = torch.where(rows, new, self.u), torch.where(
-            rows, gradient, self.gradient
+        self.u, self.gradient = (
+            torch.where(rows, new, self.u),
+            torch.where(rows, gradient, self.gradient),
         )
         self.energy = torch.where(take, energy, self.energy)
         self.kept = self.kept + self.accepted

@@ -91,6 +91,4 @@ def planted(
     v = g**2 * power / n
     h = x * v / (v + T) + (v * T / (v + T)).sqrt() * torch.randn(n, **like)
     J = g * J + torch.outer(h - g * (J @ f), f) / power
-    return Planted(
-        coupling=J, state=x, overlap=theory.overlap.to(x), gain=g, temperature=T
-    )
+    return Planted(coupling=J, state=x, overlap=theory.overlap.to(x), gain=g, temperature=T)

@@ -437,7 +437,9 @@ def _descend(
         energy, new = potential.value_and_gradient(u)
         change = torch.linalg.vecdot(step, new - g)
         length = step.square().sum(-1) / change
-        rate = torch.where((change > 0) & length.isfinite(), length, torch.full_like(rate, chains.h))
+        rate = torch.where(
+            (change > 0) & length.isfinite(), length, torch.full_like(rate, chains.h)
+        )
         g, size = new, new.abs().amax(-1)
         better = (size < slope) & (energy <= lowest + 1e-12 * (1 + lowest.abs()))
         best = torch.where(better.unsqueeze(-1), u, best)

@@ -141,7 +141,12 @@ def equilibrium(
     tensor([0.0050, 0.0050], dtype=torch.float64)
     """
     named, phi = entered(
-        {"gain": gain, "temperature": temperature, "symmetry": symmetry, "confinement": confinement},
+        {
+            "gain": gain,
+            "temperature": temperature,
+            "symmetry": symmetry,
+            "confinement": confinement,
+        },
         transfer,
     )
     if bool((named["temperature"] <= 0).any()):

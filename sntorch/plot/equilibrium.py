@@ -75,7 +75,9 @@ def _(result: Samples, ax: Axes | None = None) -> Axes:
     ax = on(ax)
     M = len(result.energies)
     t = np.arange(M) * result.every
-    energies = finite(result.energies.flatten(1) if result.energies.ndim > 1 else result.energies[:, None])
+    energies = finite(
+        result.energies.flatten(1) if result.energies.ndim > 1 else result.energies[:, None]
+    )
     for i, row in enumerate(energies.T[:8]):
         look: dict[str, Any] = {"color": LIGHT, "linewidth": 0.5}
         ax.plot(t, row, label="single chains" if i == 0 else None, **look)
@@ -102,7 +104,12 @@ def _(result: Samples, ax: Axes | None = None) -> Axes:
 def _(result: Annealed, ax: Axes | None = None) -> Axes:
     ax = on(ax)
     M = len(result.energies)
-    T, energies = array(result.temperatures), finite(result.energies.flatten(1) if result.energies.ndim > 1 else result.energies[:, None])
+    T, energies = (
+        array(result.temperatures),
+        finite(
+            result.energies.flatten(1) if result.energies.ndim > 1 else result.energies[:, None]
+        ),
+    )
     for i, row in enumerate(energies.T[:20]):
         look: dict[str, Any] = {"color": LIGHT, "linewidth": 0.5}
         ax.plot(T, row, label="single chains" if i == 0 else None, **look)
@@ -114,7 +121,9 @@ def _(result: Annealed, ax: Axes | None = None) -> Axes:
     ax.set_xscale("log")
     ax.invert_xaxis()
     share = f"{mean_of(result.converged):.0%} of {result.energy.numel()} chains at a minimum"
-    return finish(ax, "Cooling", result.energy, share + f", lowest E {float(result.energy.min()):.2g}")
+    return finish(
+        ax, "Cooling", result.energy, share + f", lowest E {float(result.energy.min()):.2g}"
+    )
 
 
 @plot.register
@@ -122,7 +131,9 @@ def _(result: Annealed, ax: Axes | None = None) -> Axes:
 def _(result: FieldResponse, ax: Axes | None = None) -> Axes:
     ax = on(ax)
     M = len(result.responses)
-    rows = finite(result.responses.flatten(1) if result.responses.ndim > 1 else result.responses[:, None])
+    rows = finite(
+        result.responses.flatten(1) if result.responses.ndim > 1 else result.responses[:, None]
+    )
     ax.plot(np.arange(M), rows.mean(1) if M else [], color=DARK, label="mean of chains")
     value, error = (float(v) for v in over_rows(result.response, result.response_stderr))
     if math.isfinite(value):
@@ -139,7 +150,9 @@ def _scan(arguments: dict[str, torch.Tensor]) -> tuple[np.ndarray, str, str]:
     varied = [k for k, v in arguments.items() if v.unique().numel() > 1]
     fixed = (k for k in arguments if k not in varied)
     values = ((names[k].split()[-1], float(arguments[k].flatten()[0])) for k in fixed)
-    text = ", ".join(f"{letter} = {value:.4g}" for letter, value in values if value or letter == "T")
+    text = ", ".join(
+        f"{letter} = {value:.4g}" for letter, value in values if value or letter == "T"
+    )
     if len(varied) != 1:
         return np.arange(next(iter(arguments.values())).numel()), "ensemble", text
     return array(arguments[varied[0]]).ravel(), names[varied[0]], text

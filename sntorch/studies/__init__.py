@@ -4,6 +4,8 @@ A study is run by ``sntorch experiment=studies/NAME``, or in Python by exhaustin
 arguments are those of its configuration: ``*_, route = studies.route_to_chaos.run(steps=2000)``.
 """
 
+from sntorch.studies import edge_of_chaos_order_parameters as edge_of_chaos_order_parameters
+from sntorch.studies import fixed_point_overlaps as fixed_point_overlaps
 from sntorch.studies import mean_field_lyapunov as mean_field_lyapunov
 from sntorch.studies import noise_suppresses_chaos as noise_suppresses_chaos
 from sntorch.studies import phase_diagram as phase_diagram

@@ -64,7 +64,9 @@ def test_effective_samples_of_an_autoregressive_series():
     for t in range(1, M):
         series[t] = a * series[t - 1] + noise[t]
     expected = M * (1 - a) / (1 + a)
-    assert_close(effective_samples(series).mean(), torch.tensor(expected).double(), rtol=0.1, atol=0)
+    assert_close(
+        effective_samples(series).mean(), torch.tensor(expected).double(), rtol=0.1, atol=0
+    )
     white = effective_samples(noise).mean()
     assert_close(white, torch.tensor(float(M)).double(), rtol=0.1, atol=0)
 
