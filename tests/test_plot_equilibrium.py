@@ -36,7 +36,7 @@ def test_order_parameters():
 
 def test_measures():
     names, note = texts(plot(snt.meanfield.typical_fixed_points(gain=[1.2, 1.5])))
-    assert "100 × complexity Σ" in names
+    assert "100 Σ, complexity" in names
     assert "equal weights" in note
     names, _ = texts(plot(snt.meanfield.chaotic_attractor(gain=[1.2, 1.5])))
     assert "speed |dx/dt|²/N" in names
@@ -62,9 +62,10 @@ def test_cooling_and_response():
 
 def test_odd_records_draw(samples, tmp_path):
     empty = dataclasses.replace(
-        samples, stopped="interrupted at step 3 of 10",
+        samples,
+        stopped="interrupted at step 3 of 10",
         **{k: getattr(samples, k)[:0] for k in ("energies", "overlaps", "memories", "responses")},
-    )  # fmt: skip
+    )
     alone = snt.meanfield.equilibrium(gain=1.5, temperature=0.1, transfer="linear")
     tempered = snt.landscape.parallel_tempering(
         bowl, torch.zeros(2, 3).double(), 20, temperatures=[0.5, 1.0]

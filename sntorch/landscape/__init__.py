@@ -9,11 +9,10 @@ from sntorch.landscape.flux import flux_field as flux_field
 from sntorch.landscape.flux import leading_plane as leading_plane
 from sntorch.landscape.hopfield import AsymmetryWarning as AsymmetryWarning
 from sntorch.landscape.hopfield import HopfieldEnergy as HopfieldEnergy
-from sntorch.landscape.potentials import Potential as Potential
-from sntorch.landscape.potentials import as_potential as as_potential
-from sntorch.landscape.speed import SpeedPotential as SpeedPotential
 from sntorch.landscape.planting import Planted as Planted
 from sntorch.landscape.planting import planted as planted
+from sntorch.landscape.potentials import Potential as Potential
+from sntorch.landscape.potentials import as_potential as as_potential
 from sntorch.landscape.samples import Annealed as Annealed
 from sntorch.landscape.samples import FieldResponse as FieldResponse
 from sntorch.landscape.samples import Samples as Samples
@@ -22,3 +21,4 @@ from sntorch.landscape.sampling import anneal as anneal
 from sntorch.landscape.sampling import field_response as field_response
 from sntorch.landscape.sampling import langevin as langevin
 from sntorch.landscape.sampling import parallel_tempering as parallel_tempering
+from sntorch.landscape.speed import SpeedPotential as SpeedPotential

@@ -100,8 +100,9 @@ class FunctionPotential(Potential):
         value = self.fn(u)
         if not isinstance(value, Tensor) or value.shape != u.shape[:-1]:
             got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"potential: expected one number per row, {tuple(u.shape[:-1])}, "
-                             f"got {got}")  # fmt: skip
+            raise ValueError(
+                f"potential: expected one number per row, {tuple(u.shape[:-1])}, got {got}"
+            )
         return value
 
 

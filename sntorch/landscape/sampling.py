@@ -93,7 +93,8 @@ def langevin(
     --------
     >>> import sntorch as snt
     >>> bowl = lambda u: u.square().sum(-1) / 2
-    >>> found = snt.landscape.langevin(bowl, torch.zeros(200, 3), 500, temperature=2.0, transient=50)
+    >>> start = torch.zeros(200, 3)
+    >>> found = snt.landscape.langevin(bowl, start, 500, temperature=2.0, transient=50)
     >>> bool((found.energy.mean() - 1.0).abs() < 0.05)  # T / 2 per neuron
     True
     """

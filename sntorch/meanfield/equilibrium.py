@@ -1,4 +1,4 @@
-r"""Equilibrium of the speed potential: what the canonical measure of an infinite network looks like.
+r"""Equilibrium of the speed potential: the canonical measure of an infinite network.
 
 The measure exp(-E/T)/Z of E = |x - g J phi(x)|^2 / 2 + eta |x|^2 weighs all states of a random
 network, J_ij ~ N(0, 1/N) with correlation gamma of J_ij and J_ji, by how slow they are.  Of two
@@ -169,8 +169,8 @@ def zero_temperature(
 ) -> Equilibrium:
     """Return the limit T -> 0 of the canonical measure: fixed points weighed by 1 / |det|.
 
-    Below the critical gain 1 / (1 + symmetry) q vanishes and `susceptibility` is the limit of q / T;
-    from there on that is inf.  With symmetry > 0, q vanishes like sqrt(T) up to a second gain, 1 /
+    Below the critical gain 1 / (1 + symmetry) q vanishes and `susceptibility` is the limit of
+    q / T; from there on that is inf.  With symmetry > 0, q vanishes like sqrt(T) up to a second gain, 1 /
     sqrt(1 + symmetry), where q > 0 begins.  With symmetry < 0 states of q = 0 and q > 0 coexist
     between the two; the answer is q = 0 below 1 / (1 + symmetry).
 

@@ -1,4 +1,4 @@
-r"""Three other measures on the states of dx/dt = -x + g J phi(x), and what they say of its overlaps.
+r"""Three other measures on the states of dx/dt = -x + g J phi(x), and their overlaps.
 
 "The overlap of fixed points" is not one number: it depends on how states are weighed.  Beside the
 canonical measure of `sntorch.meanfield.equilibrium` there are

@@ -13,8 +13,8 @@ independent normal u, v, the weight of a site is
           2 \hat q - \hat Q = \frac{g^2}{s} \Big( \frac1s E\,\mathrm{Var}(d) - 1 \Big).
 
 Averages over u, v are deterministic quadratures and qhat, Qhat are taken from d directly.  Both
-matter: by Stein's identity on a fixed random sample of (u, v), terms of order g^2 Q / s^2 would have
-to cancel, which they do only if the sample has mean v^2 = 1 exactly; a sampling error of half a
+matter: by Stein's identity on a fixed random sample of (u, v), terms of order g^2 Q / s^2 would
+have to cancel, which they do only if the sample has mean v^2 = 1 exactly; a sampling error of half a
 percent makes a branch with Q > 0 that does not exist.
 """
 
@@ -102,8 +102,11 @@ def saddle_point(
     True
     """
     settings: dict[str, Number] = {
-        "gain": gain, "temperature": temperature, "symmetry": symmetry, "confinement": confinement,
-    }  # fmt: skip
+        "gain": gain,
+        "temperature": temperature,
+        "symmetry": symmetry,
+        "confinement": confinement,
+    }
     Q = checks.number("overlap", overlap, low=0)
     steps = checks.count("steps", steps)
     apart = equilibrium(**settings, transfer=transfer)
@@ -197,10 +200,12 @@ class _Mesh:
         spread = g**2 * (now.q - now.Q)
         energy = spread / (2 * beta * s) + d2 * (T / s) ** 2 / 2 + self.eta * variance
         free = -T * (
-            now.Q * now.Qh / 2 - now.q * now.qh
+            now.Q * now.Qh / 2
+            - now.q * now.qh
             - g**2 * self.symmetry * (now.r**2 - now.R**2) / 2
-            - math.log(s * beta) / 2 + log_norm
-        )  # fmt: skip
+            - math.log(s * beta) / 2
+            + log_norm
+        )
         return new, (variance, energy, free)
 
     def _nodes(self, s: float, Gamma: float, field: float) -> tuple[Tensor, Tensor, Tensor]:

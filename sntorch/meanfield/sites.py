@@ -43,7 +43,7 @@ def sites(exponent: Callable[[Tensor], Tensor], reach: Tensor) -> Sites:
     grid = torch.logspace(-2, 1.8, 240, dtype=reach.dtype, device=reach.device)
     grid = grid * reach.unsqueeze(-1)
     S = exponent(grid)
-    counts = S > S.amax(-1, keepdim=True) - _CUT
+    counts = S.amax(-1, keepdim=True) - _CUT < S
     edge = torch.where(counts, grid, 0.0).amax(-1, keepdim=True) * 1.05
     x = edge * torch.linspace(0, 1, _NODES + 1, dtype=reach.dtype, device=reach.device)
     S = exponent(x)

@@ -60,7 +60,7 @@ def _(result: StateMeasure, ax: Axes | None = None) -> Axes:
     if bool((result.speed > 0).any()):
         curves.append((result.speed, "speed |dx/dt|²/N", LIGHT, "^"))
     if bool(result.complexity.isfinite().any()):
-        curves.append((100 * result.complexity, "100 × complexity Σ", LIGHT, "D"))
+        curves.append((100 * result.complexity, "100 Σ, complexity", LIGHT, "D"))
     for values, label, colour, marker in curves:
         look: dict[str, Any] = {"color": colour, "marker": marker}
         ax.plot(x, finite(values).ravel(), label=label, markevery=max(1, len(x) // 20), **look)
@@ -145,8 +145,12 @@ def _(result: FieldResponse, ax: Axes | None = None) -> Axes:
 
 def _scan(arguments: dict[str, torch.Tensor]) -> tuple[np.ndarray, str, str]:
     """Return the scanned argument, the name of its axis, and the others as text."""
-    names = {"gain": "gain g", "temperature": "temperature T", "symmetry": "symmetry γ",
-             "confinement": "confinement η"}  # fmt: skip
+    names = {
+        "gain": "gain g",
+        "temperature": "temperature T",
+        "symmetry": "symmetry",
+        "confinement": "confinement η",
+    }
     varied = [k for k, v in arguments.items() if v.unique().numel() > 1]
     fixed = (k for k in arguments if k not in varied)
     values = ((names[k].split()[-1], float(arguments[k].flatten()[0])) for k in fixed)

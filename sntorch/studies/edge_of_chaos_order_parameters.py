@@ -163,7 +163,7 @@ def _measured(
 ) -> tuple[float, float, float]:
     """Return overlap, its standard error over networks, and energy per neuron."""
     overlaps, energies = [], []
-    for i in range(networks):
+    for _ in range(networks):
         start = planted(size, gain=g, temperature=T, generator=streams)
         potential = SpeedPotential(AmariWilsonCowan(start.coupling, trainable=()))
         u = start.state.expand(rows, size)
@@ -185,8 +185,9 @@ def _(result: EdgeOfChaosOrderParameters, ax: Any = None) -> Any:
         for s, size in enumerate(result.sizes.tolist()):
             label = f"N = {size} ± s.e." if k == 0 else None
             draw_measured(ax, result.gains, result.overlaps[s, k], result.stderr[s, k], s, label)
-        ax.annotate(f"T = {T:g}", (float(fine[-1]), float(curve[-1])), fontsize=8, va="bottom",
-                    ha="right")  # fmt: skip
+        ax.annotate(
+            f"T = {T:g}", (float(fine[-1]), float(curve[-1])), fontsize=8, va="bottom", ha="right"
+        )
     limit = zero_temperature(gain=fine).overlap
     ax.plot(fine, limit, color="black", linewidth=0.9, label="theory, T → 0")
     name_axes(ax, "gain g", "self-overlap q")

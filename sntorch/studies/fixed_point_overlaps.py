@@ -81,11 +81,15 @@ class FixedPointOverlaps(Study):
 
     def table(self) -> str:
         """Return the overlaps by gain."""
-        lines = [f"{'gain':>6}{'canonical':>11}{'typical':>9}{'attractor':>11}"
-                 f"{'attractor, measured':>22}{'descent, measured':>20}{'E/N':>10}"]  # fmt: skip
+        lines = [
+            f"{'gain':>6}{'canonical':>11}{'typical':>9}{'attractor':>11}"
+            f"{'attractor, measured':>22}{'descent, measured':>20}{'E/N':>10}"
+        ]
         for g, gain in enumerate(self.gains.tolist()):
-            visited, descended = (f"{m:.4f} ± {e:.4f}" for m, e in
-                                  (self.visited[g].tolist(), self.descended[g].tolist()))  # fmt: skip
+            visited, descended = (
+                f"{m:.4f} ± {e:.4f}"
+                for m, e in (self.visited[g].tolist(), self.descended[g].tolist())
+            )
             lines.append(
                 f"{gain:6.3g}{float(self.canonical[g]):11.4f}{float(self.typical[g]):9.4f}"
                 f"{float(self.attractor[g]):11.4f}{visited:>22}{descended:>20}"

@@ -42,8 +42,17 @@ def test_exact_on_a_quadratic(method, step):
     """At steps this long plain Euler steps are wrong by more than ten percent."""
     T = 0.7
     u = torch.randn(2000, 3, generator=generator(1)).double() * (T / STIFF).sqrt()
-    found = langevin(bowl, u, 300, temperature=T, step_size=step, method=method, every=1,
-                     transient=50, generator=generator())  # fmt: skip
+    found = langevin(
+        bowl,
+        u,
+        300,
+        temperature=T,
+        step_size=step,
+        method=method,
+        every=1,
+        transient=50,
+        generator=generator(),
+    )
     value, error = over_rows(found.energy, found.energy_stderr)
     within(value, T / 2, error)
     for i in range(3):
@@ -82,8 +91,16 @@ def test_metropolis_is_exact_in_a_quartic_well():
     weight = torch.exp(-x.pow(4) / T)
     expected = float((weight * x.square()).sum() / weight.sum())
     u = torch.randn(1000, 1, generator=generator()).double() * 0.3
-    found = langevin(quartic, u, 600, temperature=T, step_size=0.12, method="metropolis",
-                     transient=100, generator=generator(2))  # fmt: skip
+    found = langevin(
+        quartic,
+        u,
+        600,
+        temperature=T,
+        step_size=0.12,
+        method="metropolis",
+        transient=100,
+        generator=generator(2),
+    )
     value, error = over_rows(found.overlap, found.overlap_stderr)
     within(value, expected, error)
     assert float(error) < 0.01 * expected
@@ -91,8 +108,15 @@ def test_metropolis_is_exact_in_a_quartic_well():
 
 
 def test_adapted_steps_reach_the_acceptance_that_explores_fastest():
-    found = langevin(bowl, torch.zeros(200, 3).double(), 200, temperature=0.7, transient=400,
-                     method="metropolis", generator=generator())  # fmt: skip
+    found = langevin(
+        bowl,
+        torch.zeros(200, 3).double(),
+        200,
+        temperature=0.7,
+        transient=400,
+        method="metropolis",
+        generator=generator(),
+    )
     assert float(found.acceptance.mean()) == pytest.approx(0.574, abs=0.08)
 
 
@@ -108,8 +132,15 @@ def test_the_canonical_measure_of_a_network_is_that_of_the_theory():
     """Energy per neuron T/2 within 2e-5 and q within 1e-4, at N = 500, T = 0.01, g = 0.5."""
     theory = snt.meanfield.equilibrium(gain=0.5, temperature=0.01)
     u = torch.randn(24, 500, generator=generator(1)).double() * theory.variance.sqrt()
-    found = langevin(network(500, 0.5), u, 600, temperature=0.01, step_size=0.15, transient=100,
-                     generator=generator())  # fmt: skip
+    found = langevin(
+        network(500, 0.5),
+        u,
+        600,
+        temperature=0.01,
+        step_size=0.15,
+        transient=100,
+        generator=generator(),
+    )
     shown = found.scalars()
     assert shown["energy"] == pytest.approx(0.005, abs=2e-5)
     assert shown["overlap"] == pytest.approx(float(theory.overlap), abs=1e-4)
@@ -149,8 +180,15 @@ def test_planted_runs_above_the_transition_stay_near_theory_and_decorrelate():
     start = planted(300, gain=1.5, temperature=0.1, generator=generator())
     flow = snt.systems.AmariWilsonCowan(start.coupling)
     theory = snt.meanfield.equilibrium(gain=1.5, temperature=0.1)
-    found = langevin(SpeedPotential(flow), start.state.expand(8, 300), 4000, temperature=0.1,
-                     step_size=0.1, every=20, generator=generator(1))  # fmt: skip
+    found = langevin(
+        SpeedPotential(flow),
+        start.state.expand(8, 300),
+        4000,
+        temperature=0.1,
+        step_size=0.1,
+        every=20,
+        generator=generator(1),
+    )
     assert float(found.overlap.mean()) == pytest.approx(float(theory.overlap), abs=0.05)
     assert float(found.energy.mean()) == pytest.approx(0.05, rel=0.05)
     memory = found.memories.mean(1)
@@ -184,12 +222,14 @@ def _roots(coefficients):
 
 
 def test_annealing_a_network_finds_its_fixed_points():
-    J = snt.couplings.gaussian(30, std=2.0, symmetry=1.0, generator=generator(3),
-                               dtype=torch.float64)  # fmt: skip
+    J = snt.couplings.gaussian(
+        30, std=2.0, symmetry=1.0, generator=generator(3), dtype=torch.float64
+    )
     flow = snt.systems.AmariWilsonCowan(J)
     u = torch.randn(20, 30, generator=generator()).double()
-    found = anneal(SpeedPotential(flow), u, 400, temperature=0.1, descent=4000,
-                   generator=generator())  # fmt: skip
+    found = anneal(
+        SpeedPotential(flow), u, 400, temperature=0.1, descent=4000, generator=generator()
+    )
     zero = found.energy < 1e-8
     assert bool(zero.any())
     assert float(flow.drift(found.states[zero]).detach().abs().max()) < 1e-3
@@ -201,10 +241,20 @@ def test_tempering_crosses_a_barrier_that_cold_chains_do_not():
 
     u = torch.ones(60, 1).double()
     Ts = [0.5, 1.2, 3.0, 8.0]
-    found = parallel_tempering(wells, u, 1500, temperatures=Ts, step_size=0.006, swap_every=3,
-                               method="metropolis", transient=300, generator=generator())  # fmt: skip
-    alone = langevin(wells, u, 1500, temperature=0.5, step_size=0.006, method="metropolis",
-                     generator=generator())  # fmt: skip
+    found = parallel_tempering(
+        wells,
+        u,
+        1500,
+        temperatures=Ts,
+        step_size=0.006,
+        swap_every=3,
+        method="metropolis",
+        transient=300,
+        generator=generator(),
+    )
+    alone = langevin(
+        wells, u, 1500, temperature=0.5, step_size=0.006, method="metropolis", generator=generator()
+    )
     assert float((alone.states < 0).double().mean()) < 0.05
     cold = (found.states[0] < 0).double().mean()
     within(cold, 0.5, 0.5 / 60**0.5)
@@ -263,8 +313,14 @@ def test_divergence_on_the_way_is_seen():
         return u.pow(4).sum(-1)
 
     with pytest.raises(ValueError, match="step_size: expected at most about"):
-        langevin(steep, torch.zeros(4).double() + 0.01, 2000, temperature=5.0, step_size=0.5,
-                 generator=generator())  # fmt: skip
+        langevin(
+            steep,
+            torch.zeros(4).double() + 0.01,
+            2000,
+            temperature=5.0,
+            step_size=0.5,
+            generator=generator(),
+        )
 
 
 @pytest.mark.parametrize(

@@ -172,10 +172,12 @@ def test_a_small_overlap_grows_or_fades_as_the_stability_says():
     flat = {name: exactly([value]) for name, value in settings.items()}
     state = settled_site(phi, flat)
     at = canonical.site(phi, state)
-    mesh = general._Mesh(phi, tuple(settings[k] for k in ("gain", "temperature", "symmetry",
-                                                          "confinement")))  # fmt: skip
-    now = general._Saddle(float(state.q), 1e-8, float(state.tilt), 1e-8,
-                          float(at.cross / state.s), 1e-9)  # fmt: skip
+    mesh = general._Mesh(
+        phi, tuple(settings[k] for k in ("gain", "temperature", "symmetry", "confinement"))
+    )
+    now = general._Saddle(
+        float(state.q), 1e-8, float(state.tilt), 1e-8, float(at.cross / state.s), 1e-9
+    )
     ratio = 0.0
     for _ in range(40):
         new, _ = mesh.image(now)

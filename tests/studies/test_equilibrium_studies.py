@@ -1,4 +1,4 @@
-"""The studies of the speed potential: records grow, theory is that of `meanfield`, pictures draw."""
+"""The studies of the speed potential: records grow, numbers are those of theory, pictures draw."""
 
 import pytest
 import torch
