@@ -127,7 +127,7 @@ class HopfieldEnergy(Potential):
 
     def _parts(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return E (...) and u/tau - J_s V + theta - W x (..., N)."""
-        cell, V = self.cell, self.cell.rate(u)
+        V = self.cell.rate(u)
         J = self._couplings()
         pull = (V @ J.mT + V @ J) / 2  # the symmetric part
         rest = self._rest(u)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -128,4 +128,5 @@ def as_potential(obj: object) -> Potential:
     if not callable(obj):
         kind = type(obj).__name__
         raise ValueError(f"potential: expected a Potential or a callable u -> E, got {kind}")
-    return FunctionPotential(obj)
+    fn: Any = obj
+    return FunctionPotential(fn)

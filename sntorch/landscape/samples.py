@@ -35,8 +35,8 @@ class Samples(Result):
     memories: Tensor
     """(M, ...), overlap of the rates with those of the start."""
     responses: Tensor
-    """(M, ...), -phi . r / (N T) with r the speed: its mean is the response of phi_i to a weak field
-    h_i in r_i, by fluctuation; NaN for potentials that are no `SpeedPotential`."""
+    """(M, ...), -phi . r / (N T) with r the speed: its mean is the response of phi_i to a weak
+    field h_i in r_i, by fluctuation; NaN for potentials that are no `SpeedPotential`."""
     means: Tensor
     """(..., N), rates averaged along the chain."""
     acceptance: Tensor

@@ -21,6 +21,7 @@ that no chain has seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -34,7 +35,9 @@ from sntorch.landscape.speed import SpeedPotential
 
 __all__ = ["anneal", "field_response", "langevin", "parallel_tempering"]
 
-_CURVATURE_AT = 60  # times at which cooling is measured
+Kind = TypeVar("Kind", bound=Samples)
+
+_COOLING_SEEN = 60  # times at which cooling is measured
 
 
 def langevin(
@@ -86,8 +89,8 @@ def langevin(
 
     References
     ----------
-    B. Leimkuhler, C. Matthews, Appl. Math. Res. Express 2013, 34; G. O. Roberts, J. S. Rosenthal, J.
-    R. Stat. Soc. B 60 (1998) 255.
+    B. Leimkuhler, C. Matthews, Appl. Math. Res. Express 2013, 34; G. O. Roberts, J. S. Rosenthal,
+    J. R. Stat. Soc. B 60 (1998) 255.
 
     Examples
     --------
@@ -241,7 +244,7 @@ def anneal(
                 now = temperature * (last / temperature) ** (t / max(1, steps - 1))
                 chains.T = torch.full_like(T, now)
                 chains.step()
-                if t % max(1, steps // _CURVATURE_AT) == 0:
+                if t % max(1, steps // _COOLING_SEEN) == 0:
                     Ts.append(now)
                     energies.append(chains.energy / u.shape[-1])
         except KeyboardInterrupt:
@@ -397,14 +400,14 @@ def _walk(
 
 
 def _samples(
-    kind: type[Samples],
+    kind: type[Kind],
     chains: Chains,
     seen: _Seen,
     every: int,
     method: str,
     stopped: str,
     **more: Tensor,
-) -> Samples:
+) -> Kind:
     names = ("energies", "overlaps", "memories", "responses")
     empty = chains.energy.new_zeros(0, *chains.energy.shape)
     series = [torch.stack(column) for column in zip(*seen.rows, strict=True)] or [empty] * 4

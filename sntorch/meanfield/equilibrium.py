@@ -26,6 +26,7 @@ temperatures and energies of x are gain^2 times those of u; with the gain in J, 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -170,9 +171,9 @@ def zero_temperature(
     """Return the limit T -> 0 of the canonical measure: fixed points weighed by 1 / |det|.
 
     Below the critical gain 1 / (1 + symmetry) q vanishes and `susceptibility` is the limit of
-    q / T; from there on that is inf.  With symmetry > 0, q vanishes like sqrt(T) up to a second gain, 1 /
-    sqrt(1 + symmetry), where q > 0 begins.  With symmetry < 0 states of q = 0 and q > 0 coexist
-    between the two; the answer is q = 0 below 1 / (1 + symmetry).
+    q / T; from there on that is inf.  With symmetry > 0, q vanishes like sqrt(T) up to a second
+    gain, 1 / sqrt(1 + symmetry), where q > 0 begins.  With symmetry < 0 states of q = 0 and q > 0
+    coexist between the two; the answer is q = 0 below 1 / (1 + symmetry).
 
     Parameters
     ----------
@@ -332,7 +333,9 @@ def _record(
         "susceptibility": state.q / state.temperature,
     }
     shape = named["gain"].shape
-    shown = {k: torch.where(bad, torch.nan, v).reshape(shape) for k, v in fields.items()}
+    shown: dict[str, Any] = {
+        k: torch.where(bad, torch.nan, v).reshape(shape) for k, v in fields.items()
+    }
     return Equilibrium(
         **shown, residual=state.residual.reshape(shape), arguments=named, transfer=repr(phi)
     )

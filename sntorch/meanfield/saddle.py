@@ -14,8 +14,8 @@ independent normal u, v, the weight of a site is
 
 Averages over u, v are deterministic quadratures and qhat, Qhat are taken from d directly.  Both
 matter: by Stein's identity on a fixed random sample of (u, v), terms of order g^2 Q / s^2 would
-have to cancel, which they do only if the sample has mean v^2 = 1 exactly; a sampling error of half a
-percent makes a branch with Q > 0 that does not exist.
+have to cancel, which they do only if the sample has mean v^2 = 1 exactly; a sampling error of half
+a percent makes a branch with Q > 0 that does not exist.
 """
 
 from __future__ import annotations
