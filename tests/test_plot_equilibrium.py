@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -31,7 +32,7 @@ def test_order_parameters():
     assert {"self-overlap q", "response R", "replica overlap Q"} < names
     assert ax.get_xlabel() == "gain g"
     assert "T = 0.1" in note
-    assert ax.lines[0].get_xdata().tolist() == [0.5, 1.0, 1.5]
+    assert np.asarray(ax.lines[0].get_xdata()).tolist() == [0.5, 1.0, 1.5]
 
 
 def test_measures():
@@ -48,7 +49,7 @@ def test_chains(samples):
     names, note = texts(ax)
     assert "T/2" in names
     assert "T = 0.5" in note
-    assert list(ax.lines[-1].get_ydata()) == [0.25, 0.25]
+    assert np.asarray(ax.lines[-1].get_ydata()).tolist() == [0.25, 0.25]
 
 
 def test_cooling_and_response():

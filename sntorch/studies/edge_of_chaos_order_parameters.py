@@ -97,7 +97,7 @@ def run(
     gains: Sequence[float] = (0.5, 0.8, 1.0, 1.2, 1.5),
     networks: int = 4,
     rows: int = 4,
-    steps: int = 500,
+    steps: int = 300,
     seed: int = 0,
 ) -> Iterator[EdgeOfChaosOrderParameters]:
     """Yield the study with one size more each time.
