@@ -195,9 +195,22 @@ class SNTCell(Dynamics):
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F and DF^T W = leak W + f' * (J^T W)."""
         self.check_frame("W", u, W)
+        value, pull = self.pullback(u, x)
+        return value, pull(W)
+
+    def pullback(
+        self, u: Tensor, x: Tensor | None = None
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Return F and the function W -> leak W + f' * (J^T W)."""
+        self.check(u)
         rate, slope = self.transfer.with_derivative(self.gain * u)
-        pulled = (self.gain * slope).unsqueeze(-1) * layers.pull(self.coupling, W)
-        return self._next(u, rate, x), torch.addcmul(pulled, _column(self.leak), W)
+        slope = self.gain * slope
+
+        def pull(W: Tensor) -> Tensor:
+            pulled = slope.unsqueeze(-1) * layers.pull(self.coupling, W)
+            return torch.addcmul(pulled, _column(self.leak), W)
+
+        return self._next(u, rate, x), pull
 
     def _numbers(self) -> Iterator[Tensor]:
         yield self.gain  # all are of one kind; it is read at every step

@@ -49,12 +49,21 @@ class Differentiable(nn.Module, abc.ABC):
 
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F(u, x) (..., N) and DF^T W (..., N, k) for W (..., N, k), by reverse mode."""
-        u, W, x = plain(self.check_frame("W", u, W)), plain(W), plain(x)
-        # Inside inference mode nothing is recorded for a reverse pass.
-        with recording():
-            pullback: Any = torch.func.vjp(lambda s: self._value(s, x), u)
-            value, pull = pullback
-            return value, torch.vmap(lambda w: pull(w)[0], in_dims=-1, out_dims=-1)(W)
+        self.check_frame("W", u, W)
+        value, pull = self._recorded(u, x)
+        return value, pull(W)
+
+    def pullback(
+        self, u: Tensor, x: Tensor | None = None
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Return F(u, x) and the function W -> DF^T W, for frames W that depend on F.
+
+        F is evaluated once, where a subclass that overrides `vjp` alone evaluates it twice.
+        """
+        self.check(u)
+        if type(self).vjp is Differentiable.vjp:
+            return self._recorded(u, x)
+        return self._value(u, x), lambda W: self.vjp(u, W, x)[1]
 
     @final
     def jacobian(self, u: Tensor, x: Tensor | None = None) -> Tensor:
@@ -89,6 +98,20 @@ class Differentiable(nn.Module, abc.ABC):
         if V.ndim != u.ndim + 1 or V.shape[:-1] != u.shape:
             raise ValueError(f"{name}: expected (*{tuple(u.shape)}, k), got {tuple(V.shape)}")
         return u
+
+    def _recorded(self, u: Tensor, x: Tensor | None) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Return F and its pullback by reverse mode."""
+        u, x = plain(u), plain(x)
+        # Inside inference mode nothing is recorded for a reverse pass.
+        with recording():
+            pullback: Any = torch.func.vjp(lambda s: self._value(s, x), u)
+        value, backward = pullback
+
+        def pull(W: Tensor) -> Tensor:
+            with recording():
+                return torch.vmap(lambda w: backward(w)[0], in_dims=-1, out_dims=-1)(plain(W))
+
+        return value, pull
 
     def _numbers(self) -> Iterator[Tensor]:
         yield from (p for p in self.parameters() if p.is_floating_point())

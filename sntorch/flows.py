@@ -201,6 +201,13 @@ class EulerMaruyama(_Integrator):
         rate, pulled = self.flow.vjp(u, W, x)
         return u + self.dt * rate, W + self.dt * pulled
 
+    def pullback(
+        self, u: Tensor, x: Tensor | None = None
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Return the next state and the function W -> W + DF^T W dt."""
+        rate, pull = self.flow.pullback(u, x)
+        return u + self.dt * rate, lambda W: W + self.dt * pull(W)
+
     def extra_repr(self) -> str:
         """Say what a step is."""
         return f"dt={self.dt:.4g}"

@@ -273,7 +273,11 @@ def push(J: Tensor | Coupling, V: Tensor) -> Tensor:
 
 def pull(J: Tensor | Coupling, W: Tensor) -> Tensor:
     """Return J^T W (..., n, k) for W (..., m, k), J a dense tensor or a layer."""
-    return J.pull(W) if isinstance(J, Coupling) else _on_frames(J.T.matmul, W)
+    if isinstance(J, Coupling):
+        return J.pull(W)
+    if W.ndim > 2 and W.shape[-1] == 1:  # one vector per row: rows stay rows in memory
+        return (W.squeeze(-1) @ J).unsqueeze(-1)
+    return _on_frames(J.T.matmul, W)
 
 
 def _on_rows(product: Callable[[Tensor], Tensor], f: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 
 from sntorch.plot import (
     equilibria,
+    equilibrium,
     exponents,
     grids,
     irreversibility,
@@ -37,6 +38,7 @@ from sntorch.plot.training import report
 __all__ = [
     "along",
     "equilibria",
+    "equilibrium",
     "exponents",
     "figure",
     "grids",

@@ -25,6 +25,7 @@ __all__ = [
     "exponents_along",
     "largest_exponent",
     "scan",
+    "seeded",
     "stacked",
 ]
 
@@ -124,7 +125,16 @@ class Networks(Dynamics):
         return value, both[..., 1:]
 
 
-def draw_measured(ax: Any, x: Tensor, y: Tensor, error: Tensor, index: int, label: str) -> None:
+def seeded(seed: int) -> torch.Generator:
+    """Return a generator for a seed up to 9999, which begins elsewhere in torch's sequence."""
+    generator = torch.Generator()
+    torch.rand(1 + 7919 * checks.count("seed", seed, low=0, high=9999), generator=generator)
+    return generator
+
+
+def draw_measured(
+    ax: Any, x: Tensor, y: Tensor, error: Tensor, index: int, label: str | None
+) -> None:
     """Draw measured exponents with their errors; markers tell the curves apart in grey."""
     look = {"color": str(0.05 + 0.2 * (index % 4)), "markerfacecolor": "white", "zorder": 3}
     ax.errorbar(x, y, error, fmt=_MARKERS[index % len(_MARKERS)], label=label, **look)

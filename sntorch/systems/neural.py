@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 import torch
@@ -100,8 +100,15 @@ class AmariWilsonCowan(Flow):
 
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the drift and -W/tau + f' * (J^T W)."""
-        value, pulled = self.cell.vjp(u, W, x)
-        return value - u / self.tau, pulled - W / self._column()
+        value, pull = self.pullback(u, x)
+        return value, pull(W)
+
+    def pullback(
+        self, u: Tensor, x: Tensor | None = None
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Return the drift and the function W -> -W/tau + f' * (J^T W)."""
+        value, pull = self.cell.pullback(u, x)
+        return value - u / self.tau, lambda W: pull(W) - W / self._column()
 
     def as_cell(self, dt: float) -> SNTCell:
         """Return the Euler map of step dt as an `SNTCell` with parameters of its own.

@@ -10,4 +10,5 @@ from sntorch.training.plasticity import LocalRule as LocalRule
 from sntorch.training.plasticity import PlasticityMonitor as PlasticityMonitor
 from sntorch.training.runs import ExactResume as ExactResume
 from sntorch.training.runs import RunRecorder as RunRecorder
+from sntorch.training.slow_points import FixedPointMonitor as FixedPointMonitor
 from sntorch.training.tasks import DigitsTask as DigitsTask

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from sntorch import checks
 from sntorch.analysis import SynapticChange, synaptic_change
-from sntorch.cells import SNT, SNTCell
+from sntorch.cells import SNTCell
 from sntorch.couplings import Coupling
 from sntorch.dynamics import observing, rollout
 from sntorch.plasticity import CouplingRule, PlasticSNTCell, Rule
 from sntorch.plasticity.epochs import entries
 from sntorch.plasticity.rules import Synapses
 from sntorch.results import Result
+from sntorch.sequence import SNT
 from sntorch.training.monitor import Monitor
 from sntorch.training.probes import Listener, Probe, recurrent_part
 
