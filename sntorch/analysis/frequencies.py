@@ -184,7 +184,7 @@ def _multiples(d: int) -> tuple[_Array, _Array]:
     k = np.array(list(itertools.product(reach, repeat=d))).reshape(len(reach) ** d, d)
     order = np.abs(k).sum(1)
     inside = np.argsort(order, kind="stable")[: (order <= _REACH[d]).sum()]
-    return k[inside], order[inside]
+    return k[inside].astype(float), order[inside].astype(float)
 
 
 def _candidates(lines: _Array, errors: _Array, d: int) -> list[tuple[float, float]]:
