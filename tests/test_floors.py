@@ -179,7 +179,7 @@ for name in ("matplotlib.pyplot", "pytorch_lightning", "sntorch.training"):
     assert name not in sys.modules, name
 """
     command = [sys.executable, "-W", "ignore", "-c", code]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
 
 

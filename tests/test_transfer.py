@@ -135,7 +135,8 @@ def law(m, v):
     s = math.sqrt(v)
     if not v:
         return np.array([m]), np.ones(1)
-    cuts = sorted({m - 8 * s, m + 8 * s, *([0.0] if abs(m) < 8 * s else [])})
+    kink = [0.0] if abs(m) < 8 * s else []
+    cuts: list[float] = sorted([m - 8 * s, *kink, m + 8 * s])
     x, w = np.polynomial.legendre.leggauss(16)
     nodes, weights = [], []
     for low, high in itertools.pairwise(cuts):
