@@ -3,8 +3,6 @@
 import dataclasses
 import io
 import itertools
-import subprocess
-import sys
 from typing import Any
 
 import matplotlib as mpl
@@ -268,21 +266,6 @@ def test_unknown_types():
         figure()
     with pytest.raises(ValueError, match=r"history: expected a TrainingHistory, got dict"):
         report({})  # pyright: ignore[reportArgumentType]
-
-
-def test_no_global_state():
-    code = """
-import sys, torch, sntorch as snt
-assert not any(name.partition(".")[0] == "matplotlib" for name in sys.modules)
-record = snt.analysis.jacobian_spectrum(snt.SNTCell(torch.eye(3)), torch.zeros(2, 3))
-first, second = snt.plot(record), snt.plot(record)  # the module must not hide the function
-assert snt.plot(record, first) is first
-from sntorch.plot import figure
-figure(record).savefig(sys.argv[1])
-for name in ("matplotlib.pyplot", "pytorch_lightning", "sntorch.training"):
-    assert name not in sys.modules, name
-"""
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code, "/dev/null"], check=True)
 
 
 def test_style_is_left_behind(records, history):

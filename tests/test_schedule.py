@@ -2,13 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
-from references import LinearMap, random_coupling, snt_cell
+from references import LinearMap, random_coupling, slow_exponents, snt_cell
 from torch import nn
 from torch.testing import assert_close
 
 import sntorch as snt
+from sntorch.analysis.tangents import random_frame
 
 T, N = 6, 4
 
@@ -73,14 +75,16 @@ def test_gradients_reach_the_schedule():
 
 
 def test_exponents_of_changing_couplings():
-    """The exponents of a product of triangular matrices are the means of their log diagonals."""
-    M = torch.diag_embed(torch.rand(400, 2, dtype=torch.float64) + 0.5)
-    f = snt.scheduled(LinearMap(torch.eye(2, dtype=torch.float64)), {"M": M})
-    spectrum = snt.analysis.lyapunov_spectrum(f, torch.ones(2, dtype=torch.float64), 400)
-    logs = M.diagonal(dim1=-2, dim2=-1).log().mean(0).sort(descending=True).values
-    assert_close(spectrum.log_det, logs.sum())
-    # Directions turn with the gap between the exponents; the sum is exact, the rest nearly.
-    assert_close(spectrum.exponents.sum(), logs.sum())
+    """Those of the product of the couplings in the order of time, which do not commute."""
+    M, u = randn(40, N, N), torch.ones(N, dtype=torch.float64)
+    f = snt.scheduled(LinearMap(torch.eye(N, dtype=torch.float64)), {"M": M})
+    spectrum = snt.analysis.lyapunov_spectrum(f, u, 40)
+    frame = random_frame(u, N).numpy()
+    expected = np.sort(slow_exponents(M.numpy(), frame))[::-1].copy()
+    assert_close(spectrum.exponents, torch.from_numpy(expected))
+    assert_close(spectrum.log_det, torch.linalg.slogdet(M).logabsdet.mean())
+    backwards = slow_exponents(M.numpy()[::-1], frame)
+    assert np.abs(np.sort(backwards)[::-1] - expected).max() > 1e-3  # the order counts
 
 
 def test_any_network_may_change():

@@ -293,9 +293,10 @@ def break_python_links(checkout):
     "prepare",
     [
         pytest.param(lambda checkout: None, id="missing"),
-        pytest.param(break_python_links, id="broken", marks=pytest.mark.slow),
+        pytest.param(break_python_links, id="broken"),
     ],
 )
+@pytest.mark.slow
 def test_environment_is_made_or_repaired(bare, prepare):
     prepare(bare)
     seen = bare.call("train")

@@ -457,7 +457,7 @@ DIFFUSIONS: dict[str, Any] = {
 
 @pytest.mark.parametrize("D", DIFFUSIONS.values(), ids=DIFFUSIONS)
 def test_stationary_covariance(D):
-    flow, dt, rows = OrnsteinUhlenbeck(A, diffusion=D), 0.01, 10000
+    flow, dt, rows = OrnsteinUhlenbeck(A, diffusion=D), 0.02, 4000
     full = torch.as_tensor(D, dtype=torch.float64)
     full = full if full.ndim == 2 else torch.diag(full.expand(2))
     expected = torch.from_numpy(solve_continuous_lyapunov(A.numpy(), -2 * full.numpy()))
@@ -465,8 +465,8 @@ def test_stationary_covariance(D):
     assert_close(A @ expected + expected @ A.T + 2 * full, torch.zeros(2, 2).double(),
                  rtol=0, atol=1e-14)  # fmt: skip
     with torch.no_grad():  # 6 units of time, after which the start counts for exp(-9)
-        last = snt.rollout(snt.RungeKutta4(flow, dt), torch.zeros(rows, 2).double(), 600,
-                           generator=random_generator(5), every=600)[-1]  # fmt: skip
+        last = snt.rollout(snt.RungeKutta4(flow, dt), torch.zeros(rows, 2).double(), 300,
+                           generator=random_generator(5), every=300)[-1]  # fmt: skip
     spread = expected.diagonal()
     stderr = ((expected.square() + spread.outer(spread)) / rows).sqrt()
     assert ((last.T.cov() - expected).abs() < 4 * stderr).all()

@@ -1,36 +1,53 @@
-"""Fixed points of a GRU: time and number found, against Adam on the speed, the usual recipe.
+"""Fixed points of a GRU: time, number found and share converged, against other searches.
 
-Both searches get the same starts: random averages of four states that the network visits.  They
-run in turns in one process; the figures are medians over rounds of CPU seconds and of their ratio.
-The recipe is one Adam minimisation of E = |F(u) - u|^2 / 2, all starts at once; two step sizes are
-tried, the time is the mean of both and the end states are those of the better one.  They count as
-found if E < 1e-10, which is looser than the library's own test, and as different if a component
-differs by 1e-3.  The GRU has random weights, its candidates coupled `scale` times as strongly as
-at torch's start.
+All searches get the same starts: random averages of four states that the network visits.  They
+run in turns in one process on one thread; times are medians over rounds of CPU seconds.  The
+rivals minimise the energy E = |F(u) - u|^2 / 2 from every start:
+
+- Adam, the usual recipe, all starts at once, with two step sizes: the time is the mean of both,
+  the end states are those of the better one.
+- `SlowPointFinder` of BrainPy (extra `bench`), on the same weights in JAX: BFGS, with E in units of
+  1e-3 because its tolerance for the gradient is fixed at 1e-5, and its Adam with its own step size.
+  A few seconds of compilation are in its times.
+
+End states count as found if E < 1e-10, which is looser than the library's own test, and as
+different if a component differs by 1e-3.  The GRU has random weights, its candidates coupled
+`scale` times as strongly as at torch's start.
 
     python scripts/bench/fixed_points.py [--starts 1024] [--units 128] [--rounds 3] [--steps 1000]
-        [--scale 3]
+        [--scale 3] [--only sntorch adam bfgs brainpy-adam]
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import os
 import statistics
 import time
+from collections.abc import Callable
+from typing import Any
+
+# Before JAX is loaded: one thread, as torch has.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 import torch
 from torch import Tensor, nn
 
 import sntorch as snt
 
+ENERGY = 1e-10
+Search = Callable[[], list[Tensor]]
+"""Return the end states (B, N) of every attempt that one run makes."""
 
-def network(units: int, scale: float) -> snt.Dynamics:
+
+def network(units: int, scale: float) -> nn.GRU:
     """Return a GRU whose candidates drive each other `scale` times as much as at torch's start."""
     torch.manual_seed(0)
     module = nn.GRU(3, units).double()
     with torch.no_grad():
         module.get_parameter("weight_hh_l0")[2 * units :] *= scale
-    return snt.as_dynamics(module)
+    return module
 
 
 def starts(f: snt.Dynamics, count: int) -> Tensor:
@@ -43,15 +60,70 @@ def starts(f: snt.Dynamics, count: int) -> Tensor:
     return (weight.unsqueeze(-1) * orbit[torch.randint(len(orbit), (count, 4))]).sum(1)
 
 
-def by_adam(f: snt.Dynamics, u: Tensor, steps: int, rate: float) -> Tensor:
-    """Return the states after Adam on the speed."""
-    u = u.clone().requires_grad_()
-    optimiser = torch.optim.Adam([u], rate)
-    for _ in range(steps):
-        speed = 0.5 * (f.map(u) - u).square().sum()
-        (u.grad,) = torch.autograd.grad(speed, u)
-        optimiser.step()
-    return u.detach()
+def by_sntorch(f: snt.Dynamics, u: Tensor) -> Search:
+    """Return the library's search."""
+    # torch.func loads on its first use, before the clock starts.
+    snt.analysis.find_fixed_points(f, u[:2])
+
+    def run() -> list[Tensor]:
+        found = snt.analysis.find_fixed_points(f, u)
+        return [found.states[found.converged]]
+
+    return run
+
+
+def by_adam(f: snt.Dynamics, u: Tensor, steps: int) -> Search:
+    """Return Adam on the energy, in torch."""
+
+    def attempt(rate: float) -> Tensor:
+        state = u.clone().requires_grad_()
+        optimiser = torch.optim.Adam([state], rate)
+        for _ in range(steps):
+            energy = 0.5 * (f.map(state) - state).square().sum()
+            (state.grad,) = torch.autograd.grad(energy, state)
+            optimiser.step()
+        return state.detach()
+
+    return lambda: [attempt(1e-2), attempt(1e-3)]
+
+
+def by_brainpy(module: nn.GRU, u: Tensor, steps: int, method: str) -> Search:
+    """Return a search of BrainPy on the same GRU, written in JAX."""
+    brainpy, jax = importlib.import_module("brainpy"), importlib.import_module("jax")
+    brainpy.math.enable_x64()
+    jnp: Any = importlib.import_module("jax.numpy")
+    W, b_input, b = (
+        jnp.asarray(module.get_parameter(name).detach().numpy())
+        for name in ("weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    )
+
+    def step(h: Any) -> Any:
+        given, fed = jnp.split(b_input, 3), jnp.split(W @ h + b, 3)
+        reset, keep = (jax.nn.sigmoid(i + j) for i, j in zip(given[:2], fed[:2], strict=True))
+        return (1 - keep) * jnp.tanh(given[2] + reset * fed[2]) + keep * h
+
+    def energy(ends: Any, targets: Any, axis: int | None = None) -> Any:
+        return 1e3 * 0.5 * jnp.square(ends - targets).sum(axis)
+
+    finder = brainpy.analysis.SlowPointFinder(step, "discrete", energy, verbose=False)
+    begin = jnp.asarray(u.numpy())
+
+    def run() -> list[Tensor]:
+        if method == "bfgs":
+            finder.find_fps_with_opt_solver(begin)
+        else:
+            settings = {"num_batch": 100, "num_opt": steps, "tolerance": 1e3 * ENERGY}
+            finder.find_fps_with_gd_method(begin, **settings)
+        return [torch.tensor(finder.fixed_points)]
+
+    return run
+
+
+def found(f: snt.Dynamics, ends: list[Tensor]) -> Tensor:
+    """Return the states of the best attempt whose energy is small enough."""
+    with torch.no_grad():
+        kept = [u[0.5 * (f.map(u) - u).square().sum(-1) < ENERGY] for u in ends]
+    return max(kept, key=len)
 
 
 def distinct(states: Tensor, apart: float = 1e-3) -> int:
@@ -64,45 +136,50 @@ def distinct(states: Tensor, apart: float = 1e-3) -> int:
 
 
 def main() -> None:
-    """Print times, ratio and counts."""
+    """Print times, shares and counts."""
+    names = ("sntorch", "adam", "bfgs", "brainpy-adam")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--starts", type=int, default=1024)
     parser.add_argument("--units", type=int, default=128)
     parser.add_argument("--scale", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--only", nargs="*", choices=names, default=names)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    f = network(options.units, options.scale)
+    module = network(options.units, options.scale)
+    f = snt.as_dynamics(module)
     u = starts(f, options.starts)
-    # torch.func loads on its first use, before the clock starts.
-    found, best = snt.analysis.find_fixed_points(f, u[:2]), torch.empty(0)
-    ours: list[float] = []
-    adam: list[float] = []
+    make: dict[str, Callable[[], Search]] = {
+        "sntorch": lambda: by_sntorch(f, u),
+        "adam": lambda: by_adam(f, u, options.steps),
+        "bfgs": lambda: by_brainpy(module, u, options.steps, "bfgs"),
+        "brainpy-adam": lambda: by_brainpy(module, u, options.steps, "adam"),
+    }
+    searches: dict[str, Search] = {}
+    for name in options.only:
+        try:
+            searches[name] = make[name]()
+        except ImportError as error:
+            print(f"{name}: {error.name} is not installed, left out")
+    seconds: dict[str, list[float]] = {name: [] for name in searches}
+    reached: dict[str, Tensor] = {}
     for _ in range(options.rounds):
-        begin = time.process_time()
-        found = snt.analysis.find_fixed_points(f, u)
-        ours.append(time.process_time() - begin)
-        times = []
-        for rate in (1e-2, 1e-3):
+        for name, search in searches.items():
             begin = time.process_time()
-            ends = by_adam(f, u, options.steps, rate)
-            times.append(time.process_time() - begin)
-            with torch.no_grad():
-                speed = 0.5 * (f.map(ends) - ends).square().sum(-1)
-            reached = ends[speed < 1e-10]
-            best = reached if len(reached) >= len(best) else best
-        adam.append(statistics.mean(times))
-    points = found.unique()
-    share = float(found.converged.double().mean())
-    unstable = torch.bincount(points.unstable).tolist()
-    print(f"{options.starts} starts, GRU of {options.units} units, one thread")
-    print(f"sntorch: {statistics.median(ours):.2f} CPU s, {share:.1%} of starts converged (1e-12),")
-    print(f"    {len(points.states)} points, by number of unstable directions {unstable}")
-    print(f"Adam, {options.steps} steps: {statistics.median(adam):.2f} CPU s, speed < 1e-10 for")
-    print(f"    {len(best) / len(u):.1%} of starts, {distinct(best)} points at best")
-    ratio = statistics.median(b / a for a, b in zip(ours, adam, strict=True))
-    print(f"ratio of times {ratio:.2f}")
+            ends = search()
+            seconds[name].append((time.process_time() - begin) / len(ends))
+            reached[name] = found(f, ends)
+    print(f"{options.starts} starts, GRU of {options.units} units, E < {ENERGY:g}, one thread")
+    print(f"{'':14}{'CPU s':>8}{'converged':>11}{'points':>8}")
+    for name, times in seconds.items():
+        share = len(reached[name]) / len(u)
+        row = f"{statistics.median(times):8.2f}{share:11.1%}{distinct(reached[name]):8}"
+        print(f"{name:14}{row}")
+    if "sntorch" in searches:
+        points = snt.analysis.find_fixed_points(f, u).unique()
+        unstable = torch.bincount(points.unstable).tolist()
+        print(f"points of sntorch by number of unstable directions: {unstable}")
 
 
 if __name__ == "__main__":

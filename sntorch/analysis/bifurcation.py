@@ -24,6 +24,7 @@ from sntorch import checks
 from sntorch.analysis.continuation import Curve, NotFound, Point, family
 from sntorch.analysis.events import Event, events_between, null_vectors
 from sntorch.analysis.fixed_points import find_fixed_points, noise_level
+from sntorch.analysis.stability import Stability
 from sntorch.dynamics import enter
 from sntorch.results import Result
 
@@ -34,7 +35,7 @@ _TURN = 0.9  # least cosine between two tangents
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Branch(Result):
+class Branch(Stability, Result):
     """A curve of fixed points in the order in which it was followed."""
 
     parameter: Tensor
@@ -51,16 +52,6 @@ class Branch(Result):
     """Why the branch ends: at the end of the window, closed upon itself, or lost."""
     noise: float = 0.0
     """Largest noise of the dynamics per step; it is left out: these are fixed points of F."""
-
-    @property
-    def unstable(self) -> Tensor:
-        """Number of unstable directions (P,)."""
-        return (self.eigenvalues.abs() > 1).sum(-1)
-
-    @property
-    def stable(self) -> Tensor:
-        """Whether all multipliers are inside the unit circle (P,)."""
-        return (self.eigenvalues.abs() < 1).all(-1)
 
     def scalars(self) -> dict[str, float]:
         """Return the share of stable points and the number of bifurcations."""

@@ -156,12 +156,14 @@ class Curve:
     def _linearise(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return F - u (N,) and its derivatives by z (N, N + 1)."""
         u, p = self.state(z), self.parameter(z)
+        eye = torch.eye(len(u), dtype=u.dtype, device=u.device)
         try:
-            slope = self._slope(u, p)
-            r, DF = self.value(u, p) - u, self.jacobian(z)
+            slope, f = self._slope(u, p), self.maps(p)
+            with observing(f, u):
+                value, DF = (part.detach() for part in f.jvp(u, eye, self.x))
         except ValueError as error:  # the family has no member there
             raise NotFound from error
-        eye = torch.eye(len(u), dtype=u.dtype, device=u.device)
+        r = value - u
         M = torch.cat([self.scale * (DF - eye), self.width * slope.unsqueeze(-1)], -1)
         if not bool(r.isfinite().all() and M.isfinite().all()):
             raise NotFound

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
+from sntorch.analysis.stability import Stability
 from sntorch.dynamics import Dynamics, enter, noise_of, observing
 from sntorch.results import Result
 
@@ -41,7 +42,7 @@ _FLAT = 1e-7  # a step that lowers the speed by a smaller part has reached a min
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class FixedPoints(Result):
+class FixedPoints(Stability, Result):
     """Where M starts ended: fixed points of F, and slow points, which have not converged."""
 
     states: Tensor
@@ -60,16 +61,6 @@ class FixedPoints(Result):
     """(M,), how many starts a row stands for: 1 before `unique`."""
     noise: float = 0.0
     """Largest noise of the dynamics per step; it is left out: these are fixed points of F."""
-
-    @property
-    def unstable(self) -> Tensor:
-        """Number of unstable directions (M,): multipliers with modulus above 1."""
-        return (self.eigenvalues.abs() > 1).sum(-1)
-
-    @property
-    def stable(self) -> Tensor:
-        """Whether all multipliers are inside the unit circle (M,)."""
-        return (self.eigenvalues.abs() < 1).all(-1)
 
     def unique(self) -> FixedPoints:
         """Return the distinct converged points with their `basin`, stable ones first.

@@ -115,7 +115,7 @@ def test_two_folds_of_a_bistable_neuron():
     assert float(branch.parameter[-1]) == -1
 
 
-@pytest.mark.parametrize(("a", "b"), [(0.2, 1.0), (1.0, -0.2), (0.5, 0.3)])
+@pytest.mark.parametrize(("a", "b"), [(0.2, 1.0), (1.0, -0.2)])
 def test_pitchfork_of_two_symmetric_neurons(a, b):
     """The origin turns unstable at g = 1 / (a + |b|), along (1, sign b): u = (a + |b|) tanh g u."""
     cell, gains = snt.SNTCell(plane(a, b)), [0.5, 2.0]

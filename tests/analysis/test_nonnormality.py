@@ -20,17 +20,14 @@ def zeros(n):
     return torch.zeros(n, dtype=torch.float64)
 
 
-def searched(M, epsilon):
-    """Return the largest |z| with sigma_min(z - M) <= epsilon on a grid: a lower bound."""
-    reach = np.linalg.norm(M, 2) + epsilon
-    radii = np.linspace(np.abs(np.linalg.eigvals(M)).max(), reach, 600)
-    best = 0.0
-    for angle in np.linspace(0, np.pi, 181):  # M is real
-        points = radii * np.exp(1j * angle)
-        shifted = points[:, None, None] * np.eye(len(M)) - M
-        inside = radii[np.linalg.svd(shifted, compute_uv=False)[:, -1] <= epsilon]
-        best = max([best, *inside[-1:]])
-    return best
+def searched(M, sizes):
+    """Return the largest |z| with sigma_min(z - M) <= epsilon on a grid: lower bounds."""
+    reach = np.linalg.norm(M, 2) + max(sizes)
+    radii = np.linspace(np.abs(np.linalg.eigvals(M)).max(), reach, 300)
+    points = radii * np.exp(1j * np.linspace(0, np.pi, 181))[:, None]  # M is real
+    shifted = points[..., None, None] * np.eye(len(M)) - M
+    gap = np.linalg.svd(shifted, compute_uv=False)[..., -1].min(0)
+    return [radii[gap <= epsilon].max() for epsilon in sizes]
 
 
 @pytest.mark.parametrize("offdiagonal", [0.5, 2.0, 10.0])
@@ -61,8 +58,8 @@ def test_random_matrices_against_a_search_of_the_plane(seed):
     M = torch.randn(6, 6, generator=stream, dtype=torch.float64) / 6**0.5
     M = M + torch.randn(6, 6, generator=stream, dtype=torch.float64).triu(1)  # far from normal
     found = pseudospectral_radius(linear(M), zeros(6), epsilon=[0.01, 0.2])
-    for radius, epsilon in zip(found.radius.tolist(), found.epsilon.tolist(), strict=True):
-        lower = searched(M.numpy(), epsilon)
+    bounds = searched(M.numpy(), found.epsilon.tolist())
+    for radius, lower in zip(found.radius.tolist(), bounds, strict=True):
         assert lower <= radius * (1 + 1e-9)
         assert lower == pytest.approx(radius, rel=1e-2)
     assert float(found.residual.max()) < 1e-7
@@ -74,7 +71,7 @@ def test_no_perturbation_of_that_size_reaches_further():
     u = torch.randn(20, generator=stream, dtype=torch.float64)
     DF = cell.jacobian(u).detach()
     found = pseudospectral_radius(cell, u, epsilon=0.3)
-    E = torch.randn(500, 20, 20, generator=stream, dtype=torch.float64)
+    E = torch.randn(200, 20, 20, generator=stream, dtype=torch.float64)
     E = 0.3 * E / torch.linalg.matrix_norm(E, 2)[:, None, None]
     moved = torch.linalg.eigvals(DF + E).abs().amax(-1)
     assert float(moved.max()) < float(found.radius)

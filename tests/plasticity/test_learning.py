@@ -73,7 +73,7 @@ def test_bounds_of_norm_and_exponent_hold(forgetting):
         "mle": lambda f, u: snt.analysis.max_lyapunov(f, u, 200),
     }
     rule = HebbianForgetting(forgetting, rate, 0.1)
-    history = learn(network(), rule, state(), 30, steps=20, observe=observe, control=None)
+    history = learn(network(), rule, state(), 15, steps=20, observe=observe, control=None)
     T = history.epoch.double()
     grown = rate / N * history["C"].max() * (1 - forgetting**T) / (1 - forgetting)
     assert (history["norm"] <= forgetting**T * history["norm"][0] + grown).all()
