@@ -1,5 +1,6 @@
 """Questions about a dynamics, one exported question per file."""
 
+from sntorch.analysis.accumulator import ResponseAccumulator as ResponseAccumulator
 from sntorch.analysis.bifurcation import Branch as Branch
 from sntorch.analysis.bifurcation import continue_fixed_point as continue_fixed_point
 from sntorch.analysis.bifurcation import switch_branch as switch_branch
@@ -17,7 +18,10 @@ from sntorch.analysis.finite_time import FiniteTimeExponents as FiniteTimeExpone
 from sntorch.analysis.finite_time import finite_time_exponents as finite_time_exponents
 from sntorch.analysis.fixed_points import FixedPoints as FixedPoints
 from sntorch.analysis.fixed_points import find_fixed_points as find_fixed_points
+from sntorch.analysis.fluctuations import FluctuationDissipation as FluctuationDissipation
+from sntorch.analysis.fluctuations import fluctuation_dissipation as fluctuation_dissipation
 from sntorch.analysis.growth import growth_rates as growth_rates
+from sntorch.analysis.kernels import LinearResponse as LinearResponse
 from sntorch.analysis.lyapunov import LyapunovSpectrum as LyapunovSpectrum
 from sntorch.analysis.lyapunov import lyapunov_spectrum as lyapunov_spectrum
 from sntorch.analysis.lyapunov import max_lyapunov as max_lyapunov
@@ -26,18 +30,12 @@ from sntorch.analysis.nonnormality import pseudospectral_radius as pseudospectra
 from sntorch.analysis.regime import Regime as Regime
 from sntorch.analysis.regime import regime as regime
 from sntorch.analysis.regime import scan_regimes as scan_regimes
-from sntorch.analysis.response import LinearResponse as LinearResponse
-from sntorch.analysis.response import ResponseAccumulator as ResponseAccumulator
 from sntorch.analysis.response import ResponseWarning as ResponseWarning
 from sntorch.analysis.response import linear_response as linear_response
 from sntorch.analysis.spectrum import JacobianSpectrum as JacobianSpectrum
 from sntorch.analysis.spectrum import jacobian_spectrum as jacobian_spectrum
-from sntorch.analysis.susceptibility import FluctuationDissipation as FluctuationDissipation
 from sntorch.analysis.susceptibility import Resonance as Resonance
 from sntorch.analysis.susceptibility import Susceptibility as Susceptibility
-from sntorch.analysis.susceptibility import (
-    fluctuation_dissipation as fluctuation_dissipation,
-)
 from sntorch.analysis.susceptibility import susceptibility as susceptibility
 from sntorch.analysis.tangents import AccuracyWarning as AccuracyWarning
 from sntorch.analysis.timeseries import Lines as Lines

@@ -27,8 +27,8 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.analysis.response import LinearResponse, waves
-from sntorch.analysis.susceptibility import paired_replicas
+from sntorch.analysis.kernels import LinearResponse, waves
+from sntorch.analysis.kicks import paired_replicas
 from sntorch.analysis.tangents import own_stream
 from sntorch.dynamics import add_noise, enter, noise_of, observing
 from sntorch.results import Result
