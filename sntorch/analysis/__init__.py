@@ -27,6 +27,8 @@ from sntorch.analysis.lyapunov import lyapunov_spectrum as lyapunov_spectrum
 from sntorch.analysis.lyapunov import max_lyapunov as max_lyapunov
 from sntorch.analysis.nonnormality import PseudospectralRadius as PseudospectralRadius
 from sntorch.analysis.nonnormality import pseudospectral_radius as pseudospectral_radius
+from sntorch.analysis.parts import ResponseParts as ResponseParts
+from sntorch.analysis.parts import response_parts as response_parts
 from sntorch.analysis.regime import Regime as Regime
 from sntorch.analysis.regime import regime as regime
 from sntorch.analysis.regime import scan_regimes as scan_regimes

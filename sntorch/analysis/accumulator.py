@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sntorch import checks
-from sntorch.analysis.blocks import Moments
+from sntorch.analysis.blocks import Moments, cut
 from sntorch.analysis.kernels import LinearResponse, frequencies, transform
 from sntorch.analysis.kicks import noise_precision, replicas, tangents
 from sntorch.analysis.tangents import own_stream
@@ -88,7 +88,7 @@ class ResponseAccumulator:
         lengths = block_lengths(steps)
         if self.method == "noise":
             longest = max(1, _ENTRIES // self.u.numel())
-            lengths = [part for length in lengths for part in _cut(length, longest)]
+            lengths = [part for length in lengths for part in cut(length, longest)]
         with observing(self.f, self.u):
             for length in tqdm(lengths, desc="linear response", disable=not progress):
                 self._round(length, max(1, min(len(self.u), -(-BLOCKS // len(lengths)))))
@@ -272,12 +272,6 @@ def _powers(A: Tensor, lags: int) -> Tensor:
     for _ in range(lags):
         powers.append(A @ powers[-1])
     return torch.stack(powers)
-
-
-def _cut(length: int, longest: int) -> list[int]:
-    parts = -(-length // longest)
-    short, longer = divmod(length, parts)
-    return [short + 1] * longer + [short] * (parts - longer)
 
 
 def _moved(early: Tensor, late: Tensor, floor: Tensor) -> float:

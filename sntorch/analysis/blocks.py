@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["Moments"]
+__all__ = ["Moments", "cut"]
 
 
 class Moments:
@@ -48,3 +48,10 @@ class Moments:
         if self.count < 2:
             return self.mean, torch.full_like(self.mean, math.nan)
         return self.mean, (self.spread / ((self.count - 1) * self.weight)).sqrt()
+
+
+def cut(length: int, longest: int) -> list[int]:
+    """Return nearly equal parts of `length`, none above `longest`."""
+    parts = -(-length // longest)
+    short, longer = divmod(length, parts)
+    return [short + 1] * longer + [short] * (parts - longer)
