@@ -29,6 +29,8 @@ from sntorch.analysis.nonnormality import PseudospectralRadius as Pseudospectral
 from sntorch.analysis.nonnormality import pseudospectral_radius as pseudospectral_radius
 from sntorch.analysis.parts import ResponseParts as ResponseParts
 from sntorch.analysis.parts import response_parts as response_parts
+from sntorch.analysis.poles import Poles as Poles
+from sntorch.analysis.poles import poles as poles
 from sntorch.analysis.regime import Regime as Regime
 from sntorch.analysis.regime import regime as regime
 from sntorch.analysis.regime import scan_regimes as scan_regimes

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sntorch import checks
-from sntorch.analysis.blocks import Moments, cut
+from sntorch.analysis.blocks import Blocks, Moments, cut, jackknife
 from sntorch.analysis.kernels import LinearResponse, frequencies, transform
 from sntorch.analysis.kicks import noise_precision, replicas, tangents
 from sntorch.analysis.tangents import own_stream
@@ -74,7 +74,7 @@ class ResponseAccumulator:
             self.samples = 0
             self.moments, self.waves = Moments(), Moments()
             self.omega = None if omega is None else frequencies(omega, u)
-            self.blocks: list[tuple[float, Tensor]] = []
+            self.blocks = Blocks()
             self.means: list[Tensor] = []
             for _ in range(transient):
                 self.u = self._step(self.u)
@@ -98,7 +98,15 @@ class ResponseAccumulator:
         """Return what is known so far."""
         if not self.samples:
             raise ValueError("samples: expected an update before the result, got none")
-        kernel, stderr = self._powers() if self.method == "mean_field" else self.moments.result()
+        left_out: Iterator[Tensor] = self.blocks.left_out()
+        if self.method == "mean_field":
+            kernel = _powers(self.blocks.mean(), self.lags)
+            left_out = (_powers(A, self.lags) for A in left_out)
+            kept = list(left_out) if self._small else []
+            stderr = jackknife(kernel, kept or left_out)
+        else:
+            kernel, stderr = self.moments.result()
+            kept = list(left_out)
         return LinearResponse(
             kernel=kernel,
             stderr=stderr,
@@ -106,6 +114,7 @@ class ResponseAccumulator:
             method=self.method,
             noise=torch.zeros_like(kernel[0, 0, 0]) if self.sigma is None else self.sigma.detach(),
             amplitude=self.amplitude if self.method == "finite_difference" else math.nan,
+            left_out=torch.stack(kept) if kept else None,
             dt=self.f.dt,
         )
 
@@ -140,7 +149,7 @@ class ResponseAccumulator:
             "samples": self.samples,
             "moments": self.moments.state(),
             "waves": self.waves.state(),
-            "blocks": list(self.blocks),
+            "blocks": list(self.blocks.items),
             "means": list(self.means),
             "stream": self.stream.get_state(),
         }
@@ -157,8 +166,13 @@ class ResponseAccumulator:
         self.u, self.past, self.centre = (state[n].clone() for n in ("u", "past", "centre"))
         self.samples = state["samples"]
         self.moments, self.waves = Moments(*state["moments"]), Moments(*state["waves"])
-        self.blocks, self.means = list(state["blocks"]), list(state["means"])
+        self.blocks, self.means = Blocks(state["blocks"]), list(state["means"])
         self.stream.set_state(state["stream"])
+
+    @property
+    def _small(self) -> bool:
+        """Whether blocks of whole kernels are few enough numbers to be kept."""
+        return BLOCKS * (self.lags + 1) * self.u.shape[-1] ** 2 <= _ENTRIES
 
     def _round(self, steps: int, groups: int) -> None:
         """Make `steps` samples of every row; every group of rows gives a block."""
@@ -239,32 +253,14 @@ class ResponseAccumulator:
                 "u: expected bounded orbits and tangents, got numbers that are not finite after "
                 f"{self.samples} samples; fewer lags may do"
             )
-        if self.method != "mean_field":
-            if self.omega is not None:
-                self.waves.add(torch.view_as_real(transform(block, self.omega)), float(weight))
-            self.moments.add(block, float(weight))
+        if self.method == "mean_field":
+            self.blocks.add(block[1], float(weight))
             return
-        self.blocks.append((float(weight), block[1]))
-        if len(self.blocks) > BLOCKS:  # neighbours become one
-            pairs = zip(self.blocks[::2], self.blocks[1::2], strict=False)
-            rest = self.blocks[len(self.blocks) // 2 * 2 :]
-            self.blocks = [(v + w, (v * a + w * b) / (v + w)) for (v, a), (w, b) in pairs] + rest
-
-    def _powers(self) -> tuple[Tensor, Tensor]:
-        """Return powers of <DF> and their errors, leaving out one block after the other."""
-        weights = [weight for weight, _ in self.blocks]
-        total = sum(
-            (w * block for w, block in self.blocks), start=torch.zeros_like(self.blocks[0][1])
-        )
-        whole = _powers(total / sum(weights), self.lags)
-        count = len(self.blocks)
-        if count < 2:
-            return whole, torch.full_like(whole, math.nan)
-        square = torch.zeros_like(whole)
-        for weight, block in self.blocks:
-            without = (total - weight * block) / (sum(weights) - weight)
-            square += (_powers(without, self.lags) - whole).square()
-        return whole, (square * ((count - 1) / count)).sqrt()
+        if self._small:
+            self.blocks.add(block.clone(), float(weight))
+        if self.omega is not None:
+            self.waves.add(torch.view_as_real(transform(block, self.omega)), float(weight))
+        self.moments.add(block, float(weight))
 
 
 def _powers(A: Tensor, lags: int) -> Tensor:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
 
-__all__ = ["Moments", "cut"]
+from sntorch.results import BLOCKS
+
+__all__ = ["Blocks", "Moments", "cut", "jackknife"]
 
 
 class Moments:
@@ -48,6 +51,49 @@ class Moments:
         if self.count < 2:
             return self.mean, torch.full_like(self.mean, math.nan)
         return self.mean, (self.spread / ((self.count - 1) * self.weight)).sqrt()
+
+
+class Blocks:
+    """Some 10 to 20 weighted means of blocks; neighbours become one where there are more."""
+
+    def __init__(self, items: list[tuple[float, Tensor]] | None = None) -> None:
+        self.items = [] if items is None else list(items)
+
+    def add(self, value: Tensor, weight: float) -> None:
+        """Add a block."""
+        self.items.append((weight, value))
+        if len(self.items) > BLOCKS:
+            pairs = zip(self.items[::2], self.items[1::2], strict=False)
+            rest = self.items[len(self.items) // 2 * 2 :]
+            self.items = [(v + w, (v * a + w * b) / (v + w)) for (v, a), (w, b) in pairs] + rest
+
+    def mean(self) -> Tensor:
+        """Return the mean of all."""
+        total = sum((w * value for w, value in self.items), torch.zeros_like(self.items[0][1]))
+        return total / sum(weight for weight, _ in self.items)
+
+    def left_out(self) -> Iterator[Tensor]:
+        """Yield the mean without one block after the other; nothing for a single one."""
+        if len(self.items) < 2:
+            return
+        mean, whole = self.mean(), sum(weight for weight, _ in self.items)
+        for weight, value in self.items:
+            yield mean + (weight / (whole - weight)) * (mean - value)
+
+
+def jackknife(value: Tensor, left_out: Iterable[Tensor]) -> Tensor:
+    """Return the standard error of `value` from the values without one block after the other.
+
+    One block or none says nothing about spread: NaN.
+
+    References
+    ----------
+    B. Efron, C. Stein, Ann. Stat. 9 (1981) 586.
+    """
+    count, square = 0, torch.zeros_like(value)
+    for each in left_out:
+        count, square = count + 1, square + (each - value).square()
+    return (square * ((count - 1) / count)).sqrt() if count > 1 else square + math.nan
 
 
 def cut(length: int, longest: int) -> list[int]:

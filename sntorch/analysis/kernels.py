@@ -35,6 +35,10 @@ class LinearResponse(Result):
     """sigma: (), (N,) or (N, N).  The response is that of the network with this noise."""
     amplitude: float
     """Size of the kicks of ``finite_difference``, else NaN."""
+    left_out: Tensor | None = None
+    """(B, lags + 1, N, N), kernels without one block of samples after the other, of which a
+    jackknife makes the error of whatever follows from a kernel; None where it would be more than
+    4e6 numbers, or for one block."""
     dt: float = 1.0
     """Time per step."""
 
