@@ -206,16 +206,16 @@ def _(result: Poles, ax: Axes | None = None) -> Axes:
     ax = on(ax)
     turn = np.linspace(0, np.pi, 200)
     ax.plot(np.cos(turn), np.sin(turn), label="unit circle", **THEORY)
-    z: NDArray[np.complex128] = array(result.z)
+    z = array(result.z)
     radial, across = array(result.modulus_stderr), array(result.angle_stderr) * np.abs(z)
     for place, along, aside in zip(z, radial, across, strict=True):
         unit = place / max(abs(place), 1e-300)
         for direction, error in ((unit, along), (1j * unit, aside)):
             ends = np.array([place - error * direction, place + error * direction])
-            ax.plot(ends.real, ends.imag, color=DARK, linewidth=0.9)
+            ax.plot(np.real(ends), np.imag(ends), color=DARK, linewidth=0.9)
     strength = array(result.strength)
     area = 20 + 120 * strength / max(strength.max(initial=0), 1e-300)
-    ax.scatter(z.real, z.imag, s=area, color=DARK, zorder=3, label="poles, area by strength")
+    ax.scatter(np.real(z), np.imag(z), s=area, color=DARK, zorder=3, label="poles, area by strength")
     name_axes(ax, "real part of z (1)", "imaginary part of z (1)")
     ax.set(xlim=(-1.1, 1.1), ylim=(-0.1, 1.1), aspect="equal")
     where = [each for each in (result.source, result.receiver) if each is not None]
