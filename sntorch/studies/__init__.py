@@ -8,4 +8,6 @@ from sntorch.studies import mean_field_lyapunov as mean_field_lyapunov
 from sntorch.studies import noise_suppresses_chaos as noise_suppresses_chaos
 from sntorch.studies import phase_diagram as phase_diagram
 from sntorch.studies import route_to_chaos as route_to_chaos
+from sntorch.studies import signal_transmission as signal_transmission
+from sntorch.studies import susceptibility as susceptibility
 from sntorch.studies.study import Study as Study
