@@ -215,9 +215,8 @@ def _(result: Poles, ax: Axes | None = None) -> Axes:
             ax.plot(np.real(ends), np.imag(ends), color=DARK, linewidth=0.9)
     strength = array(result.strength)
     area = 20 + 120 * strength / max(strength.max(initial=0), 1e-300)
-    ax.scatter(
-        np.real(z), np.imag(z), s=area, color=DARK, zorder=3, label="poles, area by strength"
-    )
+    look: dict[str, Any] = {"color": DARK, "zorder": 3, "label": "poles, area by strength"}
+    ax.scatter(np.real(z), np.imag(z), s=area, **look)
     name_axes(ax, "real part of z (1)", "imaginary part of z (1)")
     ax.set(xlim=(-1.1, 1.1), ylim=(-0.1, 1.1), aspect="equal")
     where = [each for each in (result.source, result.receiver) if each is not None]

@@ -6,7 +6,8 @@ is added to neuron j of the network of `sntorch.studies.susceptibility`, in pair
 common noise.  Linear response predicts what every neuron receives, in time by the convolution with
 the kernel, in amplitude by :math:`\epsilon |\chi_{ij}(\omega)|`.  Both are compared with what is
 received, carrier by carrier: which neurons a signal reaches depends on its frequency (Cessac and
-Sepulchre 2006).  The residual is the rms of received less predicted in standard errors, 1 if linear
+Sepulchre 2006).  Where a resonance is narrower than the modulation the envelope is smaller than at
+the carrier alone, by some per cent; the convolution knows that.  The residual is the rms of received less predicted in standard errors, 1 if linear
 response is all there is.
 """
 
@@ -102,13 +103,14 @@ class SignalTransmission(Study):
     def picture(self) -> Any:
         """Return a wave as it arrives, gains over carriers, and who hears which carrier."""
         fig = StyledFigure(figsize=(13.8, 8.2))
-        headline(fig, "A modulated signal in a chaotic network of nine neurons")
+        headline(fig, "A modulated signal in a network of nine neurons")
+        grid = fig.add_gridspec(2, 3)
         loudest = list(self.sent.values())[int(self._others(self.gain).amax(1).argmax())]
         best = int(self._others(loudest.signal_to_noise).argmax())
-        _wave_form(fig.add_subplot(2, 1, 1), loudest, best)
-        plot(self, fig.add_subplot(2, 3, 4))
-        _heard(fig.add_subplot(2, 3, 5), self)
-        plot(loudest, fig.add_subplot(2, 3, 6))
+        _wave_form(fig.add_subplot(grid[0, :]), loudest, best)
+        plot(self, fig.add_subplot(grid[1, 0]))
+        _heard(fig.add_subplot(grid[1, 1]), self)
+        plot(loudest, fig.add_subplot(grid[1, 2]))
         return fig
 
     def _others(self, values: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ from sntorch.analysis import (
 from sntorch.cells import SNTCell
 from sntorch.dynamics import rollout
 from sntorch.plot import plot, style
-from sntorch.plot.canvas import StyledFigure, headline
+from sntorch.plot.canvas import DARK, GREY, LIGHT, MIDDLE, StyledFigure, finish, headline, name_axes
 from sntorch.plot.response import circle
 from sntorch.studies.study import Study
 
@@ -130,9 +130,9 @@ class SusceptibilityStudy(Study):
         fig = StyledFigure(figsize=(13.8, 8.2))
         size = "" if self.large is None else f"; top right: {self.large.chi.shape[1]} neurons"
         headline(fig, f"Resonances of the response: nine neurons{size}")
-        plot(self.nine, fig.add_subplot(2, 3, 1))
+        _beside(fig.add_subplot(2, 3, 1), self.nine)
         if self.large is not None:
-            plot(self.large, fig.add_subplot(2, 3, 3))
+            _beside(fig.add_subplot(2, 3, 3), self.large)
         plot(self.poles, fig.add_subplot(2, 3, 2))
         for k in range(len(self.graph.omega)):
             circle(self.graph, fig.add_subplot(2, 3, 4 + k), index=k)
@@ -221,17 +221,39 @@ def run(
 
 
 def _variations(found: Susceptibility) -> dict[str, float]:
-    """Return the variation of the mean spectrum's neurons, and of the strongest pairs, one each."""
+    """Return the mean variation of spectra, and of the strongest pair of every receiver."""
     power = _variation(found.power, found.power_stderr)
     square = found.modulus.square() - 2 * found.stderr.square()
     # abs(chi)^2 has the error 2 abs(chi) stderr, and the mean 2 stderr^2 of noise alone.
     error = 2 * found.modulus * found.stderr
-    size = found.modulus.amax(0)
-    size = size - 2 * size * torch.eye(len(size), dtype=size.dtype)
-    strongest = size.argmax(1)
-    pairs = torch.arange(len(size)), strongest
-    chi = _variation(square[:, pairs[0], pairs[1]], error[:, pairs[0], pairs[1]])
+    _, sources = _strongest(found)
+    receivers = torch.arange(len(sources))
+    chi = _variation(square[:, receivers, sources], error[:, receivers, sources])
     return {"spectra": float(power.mean()), "chi": float(chi.mean())}
+
+
+def _strongest(found: Susceptibility) -> tuple[Tensor, Tensor]:
+    """Return the largest gain (N,) that every receiver has to another neuron, and that neuron."""
+    largest = found.modulus.amax(0).fill_diagonal_(-1.0)
+    return largest.max(1)
+
+
+def _beside(ax: Any, found: Susceptibility) -> None:
+    """Draw the susceptibilities of three pairs, and the amplitude spectra of their receivers."""
+    largest, sources = _strongest(found)
+    looks = ((DARK, "-"), (MIDDLE, "--"), (GREY, ":"))
+    chosen = largest.topk(len(looks)).indices.tolist()
+    for k, (i, (colour, line)) in enumerate(zip(chosen, looks, strict=True)):
+        chi, j = found.modulus[:, i, sources[i]], int(sources[i])
+        ax.plot(found.omega, chi, color=colour, linestyle=line, label=f"{j} to {i}")
+        spectrum = found.power[:, i].sqrt()
+        look = {"color": LIGHT, "linestyle": line, "zorder": 1}
+        name = {"label": "spectra, root"} if k == 0 else {}
+        ax.plot(found.omega, chi.mean() / spectrum.mean() * spectrum, **look, **name)
+    name_axes(ax, "frequency ω (rad / step)", "gain |χ| (per unit signal)")
+    ax.set_ylim(bottom=0)
+    note = "spectra: root of the power, scaled to the same mean"
+    finish(ax, f"{len(sources)} neurons, strongest pairs", found.modulus, note)
 
 
 def _variation(curve: Tensor, error: Tensor) -> Tensor:
