@@ -17,7 +17,13 @@ from tqdm import tqdm
 from sntorch import checks
 from sntorch.analysis.blocks import Blocks, Moments, cut, jackknife
 from sntorch.analysis.kernels import LinearResponse, frequencies, transform
-from sntorch.analysis.kicks import noise_precision, replicas, tangents
+from sntorch.analysis.kicks import (
+    from_slopes,
+    noise_precision,
+    replicas,
+    summed_jacobian,
+    tangents,
+)
 from sntorch.analysis.tangents import own_stream
 from sntorch.dynamics import add_noise, enter, noise_of, observing
 from sntorch.results import BLOCKS, block_lengths
@@ -178,34 +184,50 @@ class ResponseAccumulator:
         """Make `steps` samples of every row; every group of rows gives a block."""
         if self.method == "noise":
             self._stream(steps, groups)
+        elif self.method == "mean_field":
+            self._average(steps, groups)
         else:
             self._kick(steps, groups)
         self.samples += steps * len(self.u)
 
     def _kick(self, steps: int, groups: int) -> None:
-        lags = 1 if self.method == "mean_field" else self.lags
         copies = 2 if self.method == "finite_difference" else 1
         largest = max(1, _ENTRIES // (copies * self.u.shape[-1] ** 2))
         groups = max(groups, -(-len(self.u) // largest))
         mean, ends = torch.zeros_like(self.u[0]), []
         for u in self.u.tensor_split(groups):
-            total = u.new_zeros(lags + 1, u.shape[-1], u.shape[-1])
+            total = u.new_zeros(self.lags + 1, u.shape[-1], u.shape[-1])
             for _ in range(steps):
                 pushed = self._pushed(u)
-                for lag, (state, V) in enumerate(itertools.islice(pushed, lags), start=1):
+                for lag, (state, V) in enumerate(itertools.islice(pushed, self.lags), start=1):
                     total[lag] += V.sum(0) if len(V) > 1 else V[0]
                     mean += state.sum(0)
                     u = state
             ends.append(u)
             self._close(total.div_(steps * len(u)), steps * len(u))
         self.u = torch.cat(ends)
-        self.means.append(mean / (steps * lags * len(self.u)))
+        self.means.append(mean / (steps * self.lags * len(self.u)))
 
     def _pushed(self, u: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield states and what became of the kicks (R, N, N) after 1, 2, ... steps."""
         if self.method == "finite_difference":
             return replicas(self.f, u, self.x, self.sigma, self.stream, self.amplitude)
         return tangents(self.f, u, self.x, self.sigma, self.stream)
+
+    def _average(self, steps: int, groups: int) -> None:
+        """Average Jacobians, or the slopes that make them."""
+        mean, ends = torch.zeros_like(self.u[0]), []
+        for u in self.u.tensor_split(groups):
+            total, rows = u.new_zeros(()), len(u)
+            for _ in range(steps):
+                total = total + summed_jacobian(self.f, u, self.x)
+                u = self._step(u)
+                mean += u.sum(0)
+            ends.append(u)
+            average = from_slopes(self.f, total / (steps * rows))
+            self._close(torch.stack([average, average]), steps * rows)
+        self.u = torch.cat(ends)
+        self.means.append(mean / (steps * len(self.u)))
 
     def _stream(self, steps: int, groups: int) -> None:
         """Correlate F(u) of `steps` steps with the noise of the `lags` steps before each."""

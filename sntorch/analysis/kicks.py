@@ -12,20 +12,33 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from sntorch.cells import SNTCell
+from sntorch.couplings.layers import Coupling
 from sntorch.dynamics import Dynamics, add_noise, noise_of
 
-__all__ = ["noise_precision", "paired_replicas", "replicas", "tangents"]
+__all__ = [
+    "from_slopes",
+    "noise_precision",
+    "paired_replicas",
+    "replicas",
+    "summed_jacobian",
+    "tangents",
+]
 
 
 def tangents(
     f: Dynamics, u: Tensor, x: Tensor | None, sigma: Tensor | None, stream: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield states and tangents DF^tau of tau = 1, 2, ... steps."""
-    V = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device).expand(*u.shape, -1)
+    if isinstance(f, SNTCell):
+        # A product less: that with the identity.
+        value, V = f.map(u, x), from_slopes(f, _slopes(f, u))
+    else:
+        value, V = f.jvp(u, _identity(u).expand(*u.shape, -1), x)
     while True:
-        value, V = f.jvp(u, V, x)
         u = add_noise(value, sigma, stream)
         yield u, V
+        value, V = f.jvp(u, V, x)
 
 
 def replicas(
@@ -37,13 +50,27 @@ def replicas(
     amplitude: float,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield states and differences of replicas kicked by +-amplitude on every neuron."""
-    kick = amplitude * torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+    kick = amplitude * _identity(u)
     kicked = u[:, None] + torch.stack([kick, -kick])[:, None]  # (2, R, j, i)
     while True:
         value = f.map(u, x)
         u = add_noise(value, sigma, stream)
         kicked = f.map(kicked, x) + (u - value)[:, None]
         yield u, ((kicked[0] - kicked[1]) / (2 * amplitude)).mT
+
+
+def summed_jacobian(f: Dynamics, u: Tensor, x: Tensor | None) -> Tensor:
+    """Return the sum of DF over rows (N, N); of an SNT cell, that of the slopes f' (N,) alone."""
+    return (_slopes(f, u) if isinstance(f, SNTCell) else f.jacobian(u, x)).sum(0)
+
+
+def from_slopes(f: Dynamics, slopes: Tensor) -> Tensor:
+    """Return DF (..., N, N) = leak + J f' for slopes (..., N); what is DF already is left alone."""
+    if not isinstance(f, SNTCell):
+        return slopes
+    J = f.coupling
+    J = J.to_dense() if isinstance(J, Coupling) else J
+    return J * slopes.unsqueeze(-2) + f.leak.expand(slopes.shape[-1]).diag_embed()
 
 
 def paired_replicas(
@@ -69,6 +96,14 @@ def paired_replicas(
         noise = add_noise(torch.zeros_like(u), sigma, stream)
         pair = f.map(pair, x) + noise + value * kick
         yield (pair[0] - pair[1]) / (2 * amplitude)
+
+
+def _slopes(f: SNTCell, u: Tensor) -> Tensor:
+    return f.gain * f.transfer.with_derivative(f.gain * u)[1]
+
+
+def _identity(u: Tensor) -> Tensor:
+    return torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
 
 
 def noise_precision(sigma: Tensor | None) -> Tensor:

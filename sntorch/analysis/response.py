@@ -86,7 +86,9 @@ def linear_response(
     method
         ``"tangent"``, ``"noise"``, ``"finite_difference"``, ``"mean_field"``, as above, or
         ``"auto"``: the one of tangent, noise (if there is any) and mean_field (if N >= 100) whose
-        root mean square error over all lags is the smallest, as a pilot of 40 samples foresees.
+        root mean square error over all lags is the smallest, as a pilot of 40 samples foresees, for
+        the work that `samples` tangents are.  A sample of noise is cheap: it then takes more of
+        them, some N lags / (lags + 1) for one.
     transient
         Steps before the first sample.
     x
@@ -127,15 +129,19 @@ def linear_response(
     samples = checks.count("samples", samples, low=2)
     settings = {"lags": lags, "transient": transient, "x": x, "amplitude": amplitude}
     if checks.one_of("method", method, (*METHODS, "auto")) == "auto":
-        method = choose(f, u, samples, settings)
+        method, samples = choose(f, u, samples, settings)
     accumulator = ResponseAccumulator(f, u, method=method, generator=generator, **settings)
     result = accumulator.update(samples, progress=progress).result()
     warn(result, accumulator.drift(), stacklevel=2)
     return result
 
 
-def choose(f: object, u: Tensor, samples: int, settings: dict[str, Any]) -> str:
-    """Return the method whose error a pilot foresees to be the smallest at equal samples."""
+def choose(f: object, u: Tensor, samples: int, settings: dict[str, Any]) -> tuple[str, int]:
+    """Return the method whose error a pilot foresees to be the smallest, and its samples.
+
+    Work is that of `samples` tangents: lags (N + 1) products with a vector each, of which a sample
+    of noise takes 1 + lags.
+    """
     f, _ = enter(f, u, x=settings["x"])
     kinds = ["tangent"]
     sigma = noise_of(f, u)
@@ -144,7 +150,10 @@ def choose(f: object, u: Tensor, samples: int, settings: dict[str, Any]) -> str:
     if u.shape[-1] >= _LARGE:
         kinds.append("mean_field")
     if len(kinds) == 1:
-        return kinds[0]
+        return kinds[0], samples
+    lags = settings["lags"]
+    affordable = dict.fromkeys(kinds, samples)
+    affordable["noise"] = samples * lags * (u.shape[-1] + 1) // (1 + lags)
     u = u.reshape(-1, u.shape[-1])[:_PILOT]
     pilots = {
         kind: ResponseAccumulator(f, u, method=kind, **settings).update(_PILOT).result()
@@ -152,7 +161,7 @@ def choose(f: object, u: Tensor, samples: int, settings: dict[str, Any]) -> str:
     }
     tangent = pilots["tangent"]
     errors = {
-        kind: float((pilot.error.square().mean() * pilot.samples / samples).sqrt())
+        kind: float((pilot.error.square().mean() * pilot.samples / affordable[kind]).sqrt())
         for kind, pilot in pilots.items()
     }
     if "mean_field" in pilots:
@@ -162,7 +171,8 @@ def choose(f: object, u: Tensor, samples: int, settings: dict[str, Any]) -> str:
         seen = tangent.signal > tangent.error
         bias = float(bias[seen].mean().clamp(min=0).sqrt())
         errors["mean_field"] = math.hypot(errors["mean_field"], bias)
-    return min(errors, key=errors.__getitem__)
+    best = min(errors, key=errors.__getitem__)
+    return best, affordable[best]
 
 
 def warn(result: LinearResponse, drift: float, stacklevel: int) -> None:

@@ -30,16 +30,18 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.analysis.accumulator import METHODS, ResponseAccumulator
-from sntorch.analysis.kernels import frequencies, waves
+from sntorch.analysis.kernels import frequencies
 from sntorch.analysis.response import ResponseWarning, choose, warn
 from sntorch.analysis.sinusoid import sinusoids
 from sntorch.analysis.tangents import own_stream
+from sntorch.analysis.timeseries import PowerSpectrum, power_spectrum
 from sntorch.dynamics import Dynamics, enter, noise_of, observing, step
-from sntorch.results import Result
+from sntorch.results import Result, over_rows
 
 __all__ = ["Resonance", "Susceptibility", "susceptibility"]
 
 _SEGMENTS = 64  # stretches of orbit at least that a power spectrum averages over
+_ENTRIES = 2**22  # numbers of an orbit that are held at once
 
 
 class Resonance(NamedTuple):
@@ -209,7 +211,8 @@ def susceptibility(
             )
     else:
         samples = checks.count("samples", samples, low=2)
-        method = choose(f, u, samples, settings) if method == "auto" else method
+        if method == "auto":
+            method, samples = choose(f, u, samples, settings)
         walk = ResponseAccumulator(f, u, method=method, omega=omega, generator=stream, **settings)
         warn(walk.update(samples, progress=progress).result(), walk.drift(), stacklevel=2)
         chi, stderr = walk.susceptibility()
@@ -261,21 +264,25 @@ def _no_amplitude(chi: Tensor, stderr: Tensor, omega: Tensor) -> dict[str, Tenso
 def _power(
     f: Dynamics, u: Tensor, omega: Tensor, length: int, x: Tensor | None, stream: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return power (W, N) and error from segments of `length` steps under a Hann window."""
-    window = torch.hann_window(length, dtype=u.dtype, device=u.device)
-    window = window / window.square().sum().sqrt()
-    wave = waves(omega, length) * window
-    found: list[Tensor] = []
+    """Return two-sided power and error (W, N) from segments of `length` steps."""
+    steps = length * (1 + max(2, -(-_SEGMENTS // len(u)))) // 2
+    spectra: list[PowerSpectrum] = []
     with observing(f, u):
         sigma = noise_of(f, u)
-        for _ in range(max(2, -(-_SEGMENTS // len(u)))):
-            orbit: list[Tensor] = []
-            for _ in range(length):
-                u = step(f, u, x, sigma, stream)
-                orbit.append(u)
-            states = torch.stack(orbit)
-            states = states - states.mean((0, 1))
-            parts = [torch.einsum("wt,trn->wrn", part, states) for part in (wave.real, wave.imag)]
-            found.append(parts[0].square() + parts[1].square())
-    power = torch.cat(found, dim=1)
-    return power.mean(1), power.std(1) / power.shape[1] ** 0.5
+        for part in u.split(max(1, _ENTRIES // (steps * u.shape[-1]))):
+            orbit, state = u.new_empty(steps, *part.shape), part
+            for t in range(steps):
+                orbit[t] = state = step(f, state, x, sigma, stream)
+            # Every neuron is a series of its own.  The half keeps rounding from adding a step.
+            spectra.append(power_spectrum(orbit.unsqueeze(-1), resolution=1 / (length - 0.5)))
+    density, error = (
+        torch.cat([getattr(each, name) for each in spectra]) for name in ("density", "stderr")
+    )
+    sides = torch.full_like(density[0, 0], 0.5)
+    sides[0] = sides[-1] = 1.0  # one-sided densities are doubled between the ends
+    power, error = over_rows(sides * density, sides * error, axes=2)
+    place = (omega / (2 * math.pi * spectra[0].resolution)).clamp(max=len(sides) - 1)
+    low = place.long().clamp(max=len(sides) - 2)
+    part = (place - low).unsqueeze(-1)
+    first, second = (torch.lerp(each.T[low], each.T[low + 1], part) for each in (power, error))
+    return first, second

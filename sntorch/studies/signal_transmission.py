@@ -6,9 +6,9 @@ is added to neuron j of the network of `sntorch.studies.susceptibility`, in pair
 common noise.  Linear response predicts what every neuron receives, in time by the convolution with
 the kernel, in amplitude by :math:`\epsilon |\chi_{ij}(\omega)|`.  Both are compared with what is
 received, carrier by carrier: which neurons a signal reaches depends on its frequency (Cessac and
-Sepulchre 2006).  Where a resonance is narrower than the modulation the envelope is smaller than at
-the carrier alone, by some per cent; the convolution knows that.  The residual is the rms of received less predicted in standard errors, 1 if linear
-response is all there is.
+Sepulchre 2006).  Where a resonance is not much wider than the modulation the envelope is smaller
+than at the carrier alone, by some per cent; the convolution knows that.  The residual is the rms of
+received less predicted in standard errors, 1 if linear response is all there is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.analysis import LinearResponse, Transmission, linear_response, transmit
 from sntorch.plot import plot, style
-from sntorch.plot.canvas import DARK, GREY, MIDDLE, StyledFigure, finish, headline, name_axes
+from sntorch.plot.canvas import DARK, GREY, MIDDLE, StyledFigure, array, finish, headline, name_axes
 from sntorch.studies.study import Study
 from sntorch.studies.susceptibility import network, settled
 
@@ -256,7 +256,7 @@ def _wave_form(ax: Any, sent: Transmission, receiver: int) -> None:
 def _heard(ax: Any, result: SignalTransmission) -> None:
     """Draw the signal-to-noise of every receiver and carrier."""
     values = result.signal_to_noise
-    image = ax.imshow(values.T, cmap="Greys", aspect="auto", vmin=0, interpolation="nearest")
+    image = ax.imshow(array(values.T), cmap="Greys", aspect="auto", vmin=0, interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label="signal-to-noise (1)", shrink=0.85)
     ax.set_xticks(range(len(result.sent)), list(result.sent))
     ax.set_yticks(range(values.shape[1]))
