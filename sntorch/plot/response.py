@@ -206,14 +206,16 @@ def _(result: Poles, ax: Axes | None = None) -> Axes:
     ax = on(ax)
     turn = np.linspace(0, np.pi, 200)
     ax.plot(np.cos(turn), np.sin(turn), label="unit circle", **THEORY)
-    z = array(result.z)
-    radial, across = array(result.modulus_stderr), array(result.angle_stderr) * np.abs(z)
+    known = result.z.isfinite()
+    z = array(result.z[known])
+    radial = array(result.modulus_stderr[known])
+    across = array(result.angle_stderr[known]) * np.abs(z)
     for place, along, aside in zip(z, radial, across, strict=True):
         unit = place / max(abs(place), 1e-300)
         for direction, error in ((unit, along), (1j * unit, aside)):
             ends = np.array([place - error * direction, place + error * direction])
             ax.plot(np.real(ends), np.imag(ends), color=DARK, linewidth=0.9)
-    strength = array(result.strength)
+    strength = array(result.strength[known])
     area = 20 + 120 * strength / max(strength.max(initial=0), 1e-300)
     look: dict[str, Any] = {"color": DARK, "zorder": 3, "label": "poles, area by strength"}
     ax.scatter(np.real(z), np.imag(z), s=area, **look)
@@ -221,7 +223,7 @@ def _(result: Poles, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(-1.1, 1.1), ylim=(-0.1, 1.1), aspect="equal")
     where = [each for each in (result.source, result.receiver) if each is not None]
     pair = f"{result.source} to {result.receiver}" if len(where) == 2 else "all pairs"
-    return finish(ax, "Poles of the susceptibility", 0.0, f"{pair}; {result.rank} waves")
+    return finish(ax, "Poles of the susceptibility", result.z, f"{pair}; {result.rank} waves")
 
 
 def _strongest(size: NDArray[Any], count: int = _PAIRS) -> list[tuple[int, int]]:
