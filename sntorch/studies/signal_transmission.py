@@ -147,7 +147,7 @@ def run(
     samples
         Steps from which the kernel is measured, by the noise method.
     noise, seed
-        Of the network, and of initial states and noise.
+        Of the network, and of the initial states.
 
     Raises
     ------
@@ -172,9 +172,9 @@ def run(
     checks.positive("noise", noise)
     rows = checks.count("rows", rows, low=8)
     checks.count("steps", steps, low=2 * _LAGS)
-    generator = torch.Generator().manual_seed(checks.count("seed", seed, low=0))
+    draw, generator = np.random.default_rng(checks.count("seed", seed, low=0)), torch.Generator()
     cell = network(noise)
-    u = settled(cell, rows, generator)
+    u = settled(cell, rows, draw, generator)
     response = linear_response(
         cell,
         u,
