@@ -278,6 +278,13 @@ def random_generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def settled(f, rows, steps=300, seed=2):
+    """Return states (rows, N) after `steps` steps from normal ones: on the attractor, hopefully."""
+    g = random_generator(seed)
+    start = torch.randn(rows, f.size, generator=g, dtype=torch.float64)
+    return snt.rollout(f, start, steps, generator=g)[-1]
+
+
 def random_coupling(dtype=torch.float64, n=N, seed=1):
     """Return couplings (n, n) of order one."""
     return torch.randn(n, n, generator=random_generator(seed), dtype=dtype)

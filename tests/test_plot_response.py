@@ -18,6 +18,8 @@ from sntorch.analysis import (
     effective_connectivity,
     fluctuation_dissipation,
     linear_response,
+    poles,
+    response_parts,
     susceptibility,
     transmit,
 )
@@ -30,6 +32,8 @@ UNITS = {
     "graph": "from neuron j",
     "sent": "(per unit signal)",
     "dissipation": "lag τ (steps)",
+    "poles": "real part of z (1)",
+    "parts": "(per unit kick)",
 }
 every_kind = pytest.mark.parametrize("kind", UNITS)
 
@@ -47,6 +51,8 @@ def records():
         "chi": susceptibility(f, u, omega, lags=8, samples=4000, method="noise"),
         "graph": effective_connectivity(kernel, omega[:1], coupling=M),
         "sent": transmit(f, u, source=0, carrier=1.0, modulation=0.1, response=kernel),
+        "poles": poles(kernel),
+        "parts": response_parts(snt.systems.Henon(), 0.1 * u[:, :2], lags=4, samples=40),
         "dissipation": fluctuation_dissipation(kernel, snt.rollout(f, u, 400)),
     }
 
@@ -140,3 +146,23 @@ def test_fluctuation_dissipation(records):
     x, y = line(ax, "what noise leaves unseen")
     np.testing.assert_allclose(x, np.arange(1, 9))
     np.testing.assert_allclose(y, records["dissipation"].floor[1:])
+
+
+def test_poles_are_drawn_where_they_are(records):
+    found = records["poles"]
+    ax = plot(found)
+    (dots,) = [c for c in ax.collections if isinstance(c, PathCollection)]
+    places = np.asarray(dots.get_offsets())
+    np.testing.assert_allclose(places[:, 0], found.z.real.numpy())
+    np.testing.assert_allclose(places[:, 1], found.z.imag.numpy())
+    # Error bars go along the radius and across it.
+    bars = [np.asarray(each.get_xdata()) for each in ax.lines[1:3]]
+    assert np.ptp(bars[0]) == pytest.approx(2 * float(found.modulus_stderr[0]))
+
+
+def test_parts_are_drawn_on_a_logarithmic_axis(records):
+    found = records["parts"]
+    ax = plot(found)
+    assert ax.get_yscale() == "log"
+    _, size = line(ax, "unstable, 1")
+    np.testing.assert_allclose(size, found.unstable.signal[found.unstable.signal > 0].numpy())

@@ -1,5 +1,6 @@
 """Questions about a dynamics, one exported question per file."""
 
+from sntorch.analysis.accumulator import ResponseAccumulator as ResponseAccumulator
 from sntorch.analysis.bifurcation import Branch as Branch
 from sntorch.analysis.bifurcation import continue_fixed_point as continue_fixed_point
 from sntorch.analysis.bifurcation import switch_branch as switch_branch
@@ -17,21 +18,26 @@ from sntorch.analysis.finite_time import FiniteTimeExponents as FiniteTimeExpone
 from sntorch.analysis.finite_time import finite_time_exponents as finite_time_exponents
 from sntorch.analysis.fixed_points import FixedPoints as FixedPoints
 from sntorch.analysis.fixed_points import find_fixed_points as find_fixed_points
+from sntorch.analysis.fluctuations import FluctuationDissipation as FluctuationDissipation
+from sntorch.analysis.fluctuations import fluctuation_dissipation as fluctuation_dissipation
 from sntorch.analysis.frequencies import Lines as Lines
 from sntorch.analysis.frequencies import spectral_lines as spectral_lines
 from sntorch.analysis.growth import growth_rates as growth_rates
+from sntorch.analysis.kernels import LinearResponse as LinearResponse
 from sntorch.analysis.lyapunov import LyapunovSpectrum as LyapunovSpectrum
 from sntorch.analysis.lyapunov import lyapunov_spectrum as lyapunov_spectrum
 from sntorch.analysis.lyapunov import max_lyapunov as max_lyapunov
 from sntorch.analysis.nonnormality import PseudospectralRadius as PseudospectralRadius
 from sntorch.analysis.nonnormality import pseudospectral_radius as pseudospectral_radius
+from sntorch.analysis.parts import ResponseParts as ResponseParts
+from sntorch.analysis.parts import response_parts as response_parts
+from sntorch.analysis.poles import Poles as Poles
+from sntorch.analysis.poles import poles as poles
 from sntorch.analysis.power import PowerSpectrum as PowerSpectrum
 from sntorch.analysis.power import power_spectrum as power_spectrum
 from sntorch.analysis.regime import Regime as Regime
 from sntorch.analysis.regime import regime as regime
 from sntorch.analysis.regime import scan_regimes as scan_regimes
-from sntorch.analysis.response import LinearResponse as LinearResponse
-from sntorch.analysis.response import ResponseAccumulator as ResponseAccumulator
 from sntorch.analysis.response import ResponseWarning as ResponseWarning
 from sntorch.analysis.response import linear_response as linear_response
 from sntorch.analysis.rotation import rotation_number as rotation_number
@@ -41,12 +47,8 @@ from sntorch.analysis.sensitivity import compare_slopes as compare_slopes
 from sntorch.analysis.sensitivity import pattern_sensitivity as pattern_sensitivity
 from sntorch.analysis.spectrum import JacobianSpectrum as JacobianSpectrum
 from sntorch.analysis.spectrum import jacobian_spectrum as jacobian_spectrum
-from sntorch.analysis.susceptibility import FluctuationDissipation as FluctuationDissipation
 from sntorch.analysis.susceptibility import Resonance as Resonance
 from sntorch.analysis.susceptibility import Susceptibility as Susceptibility
-from sntorch.analysis.susceptibility import (
-    fluctuation_dissipation as fluctuation_dissipation,
-)
 from sntorch.analysis.susceptibility import susceptibility as susceptibility
 from sntorch.analysis.synapses import SynapticChange as SynapticChange
 from sntorch.analysis.synapses import synaptic_change as synaptic_change

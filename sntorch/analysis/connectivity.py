@@ -26,7 +26,7 @@ from scipy import stats
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.analysis.response import LinearResponse
+from sntorch.analysis.kernels import LinearResponse
 from sntorch.analysis.susceptibility import Susceptibility
 from sntorch.cells import SNTCell
 from sntorch.couplings.layers import Coupling

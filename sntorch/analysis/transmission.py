@@ -27,8 +27,8 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.analysis.response import LinearResponse, waves
-from sntorch.analysis.susceptibility import paired_replicas
+from sntorch.analysis.kernels import LinearResponse, waves
+from sntorch.analysis.kicks import paired_replicas
 from sntorch.analysis.tangents import own_stream
 from sntorch.dynamics import add_noise, enter, noise_of, observing
 from sntorch.results import Result
@@ -95,7 +95,8 @@ class Transmission(Result):
     def residual(self) -> Tensor:
         """Rms over time (N,) of received less predicted, in standard errors: 1 if that is all."""
         error = (self.stderr.square() + self.predicted_stderr.square()).sqrt()
-        known = error > 0
+        # Where a signal has not had the time to meet noise, what is left is rounding.
+        known = error > torch.finfo(error.dtype).eps ** 0.5 * self.received.abs().amax(0)
         ratio = torch.where(known, (self.received - self.predicted) / error, 0.0)
         return (ratio.square().sum(0) / known.sum(0)).sqrt()
 

@@ -17,6 +17,8 @@ from sntorch.analysis import (
     FluctuationDissipation,
     Graph,
     LinearResponse,
+    Poles,
+    ResponseParts,
     Susceptibility,
     Transmission,
 )
@@ -171,6 +173,57 @@ def _(result: FluctuationDissipation, ax: Axes | None = None) -> Axes:
     name_axes(ax, "lag τ (steps)", "relative violation (1)", whole=True)
     ax.set_ylim(bottom=0)
     return finish(ax, "Fluctuation and dissipation", violation)
+
+
+@plot.register
+@style()
+def _(result: ResponseParts, ax: Axes | None = None) -> Axes:
+    """Draw the size of an entry of both parts against the lag, and the least that is seen."""
+    ax = on(ax)
+    named = {"unstable": result.unstable, "stable": result.stable}
+    for (name, part), (colour, line, marker) in zip(named.items(), _LOOKS, strict=False):
+        lag, size = np.arange(len(part.kernel)), array(part.signal)
+        seen = size > 0
+        label = f"{name}, {len(result.exponents) - result.dimension} directions"
+        if name == "unstable":
+            label = f"{name}, {result.dimension}"
+        look: dict[str, Any] = {"color": colour, "linestyle": line, "marker": marker}
+        ax.plot(lag[seen], size[seen], label=label, **look)
+        error = np.nan_to_num(array(part.error))
+        if (error > 0).any():
+            ax.plot(lag[error > 0], error[error > 0], color=colour, linewidth=0.6, label="_error")
+    name_axes(ax, "lag τ (steps)", "rms entry of K(τ) (per unit kick)", whole=True)
+    if ax.lines:
+        ax.set_yscale("log")
+    note = f"{result.whole.samples} samples; thin: standard errors"
+    return finish(ax, "Parts of the response", result.whole.kernel, note)
+
+
+@plot.register
+@style()
+def _(result: Poles, ax: Axes | None = None) -> Axes:
+    """Draw the poles in the upper half plane, with errors along and across the radius."""
+    ax = on(ax)
+    turn = np.linspace(0, np.pi, 200)
+    ax.plot(np.cos(turn), np.sin(turn), label="unit circle", **THEORY)
+    known = result.z.isfinite()
+    z = array(result.z[known])
+    radial = array(result.modulus_stderr[known])
+    across = array(result.angle_stderr[known]) * np.abs(z)
+    for place, along, aside in zip(z, radial, across, strict=True):
+        unit = place / max(abs(place), 1e-300)
+        for direction, error in ((unit, along), (1j * unit, aside)):
+            ends = np.array([place - error * direction, place + error * direction])
+            ax.plot(np.real(ends), np.imag(ends), color=DARK, linewidth=0.9)
+    strength = array(result.strength[known])
+    area = 20 + 120 * strength / max(strength.max(initial=0), 1e-300)
+    look: dict[str, Any] = {"color": DARK, "zorder": 3, "label": "poles, area by strength"}
+    ax.scatter(np.real(z), np.imag(z), s=area, **look)
+    name_axes(ax, "real part of z (1)", "imaginary part of z (1)")
+    ax.set(xlim=(-1.1, 1.1), ylim=(-0.1, 1.1), aspect="equal")
+    where = [each for each in (result.source, result.receiver) if each is not None]
+    pair = f"{result.source} to {result.receiver}" if len(where) == 2 else "all pairs"
+    return finish(ax, "Poles of the susceptibility", result.z, f"{pair}; {result.rank} waves")
 
 
 def _strongest(size: NDArray[Any], count: int = _PAIRS) -> list[tuple[int, int]]:

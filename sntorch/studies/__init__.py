@@ -16,5 +16,7 @@ from sntorch.studies import pattern_memory as pattern_memory
 from sntorch.studies import phase_diagram as phase_diagram
 from sntorch.studies import ring_landscape as ring_landscape
 from sntorch.studies import route_to_chaos as route_to_chaos
+from sntorch.studies import signal_transmission as signal_transmission
 from sntorch.studies import sleep_cycle as sleep_cycle
+from sntorch.studies import susceptibility as susceptibility
 from sntorch.studies.study import Study as Study

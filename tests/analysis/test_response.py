@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from references import LinearMap, nine_neurons, random_generator
+from references import LinearMap, nine_neurons, random_generator, settled
 from torch.testing import assert_close
 
 import sntorch as snt
@@ -36,11 +36,6 @@ def network(n=4, std=1.5, seed=3, **settings):
 def stable_map(n=3, noise: Any = 0.7):
     M = states(n, n, seed=5)
     return LinearMap(0.8 * M / torch.linalg.eigvals(M).abs().max(), noise=noise)
-
-
-def settled(f, rows, steps=300, seed=2):
-    g = random_generator(seed)
-    return snt.rollout(f, states(rows, f.size, seed=seed), steps, generator=g)[-1]
 
 
 def deviation(a, b):
@@ -242,7 +237,7 @@ def test_resolution():
     assert found.scalars()["resolved_lags"] == 4
 
 
-# Choosing, streaming
+# Choosing
 
 
 def test_auto_takes_the_smaller_error():
@@ -259,37 +254,6 @@ def test_auto_takes_the_smaller_error():
         assert chosen == "noise"
         large = network(120, std=1.0, gain=6.0)
         assert linear_response(large, settled(large, 8), lags=12, samples=40).method == "mean_field"
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_goes_on_to_the_same_bits(method, tmp_path):
-    f, u = nine_neurons(noise=0.15), states(30, 9)
-    settings: dict[str, Any] = {"lags": 3, "method": method, "transient": 5}
-    omega = torch.tensor([0.5, 1.0], dtype=torch.float64)
-    whole = ResponseAccumulator(f, u, omega=omega, **settings).update(150).update(90)
-    first = ResponseAccumulator(f, u, omega=omega, **settings).update(150)
-    torch.save(first.state_dict(), tmp_path / "state.pt")
-    first.update(30)  # does not touch what was saved
-    torch.manual_seed(77)
-    second = ResponseAccumulator(f, u, omega=omega, **settings)
-    second.load_state_dict(torch.load(tmp_path / "state.pt"))
-    second.update(90)
-    a, b = whole.result(), second.result()
-    assert a.samples == b.samples == 240
-    assert torch.equal(a.kernel, b.kernel)
-    assert torch.equal(a.stderr, b.stderr)
-    assert torch.equal(whole.susceptibility()[0], second.susceptibility()[0])
-    assert_close(whole.susceptibility()[0], a.susceptibility(omega), **EXACT)
-    assert whole.drift() == second.drift()
-
-
-def test_pieces_of_a_noise_run_are_one_run():
-    f, u = stable_map(), states(5, 3)
-    whole = ResponseAccumulator(f, u, lags=4, method="noise").update(2000).result()
-    parts = ResponseAccumulator(f, u, lags=4, method="noise")
-    for _ in range(4):
-        parts.update(500)
-    assert_close(parts.result().kernel, whole.kernel, **EXACT)
 
 
 def test_rows_may_be_many_or_few():
@@ -397,12 +361,3 @@ def test_states_that_drift():
 def test_orbits_that_leave():
     with pytest.raises(ValueError, match="u: expected bounded orbits"):
         linear_response(lambda u: u**2, torch.full((2,), 3.0), lags=20, samples=10)
-
-
-def test_states_of_another_accumulator():
-    f = stable_map()
-    state = ResponseAccumulator(f, states(2, 3), lags=2).update(4).state_dict()
-    with pytest.raises(ValueError, match="state: expected"):
-        ResponseAccumulator(f, states(5, 3), lags=2).load_state_dict(state)
-    with pytest.raises(ValueError, match="samples: expected an update"):
-        ResponseAccumulator(f, states(2, 3), lags=2).result()

@@ -6,17 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from references import LinearMap, NoisyRotation, nine_neurons, random_generator
+from references import LinearMap, NoisyRotation, nine_neurons, settled
 from torch.testing import assert_close
 
-import sntorch as snt
 from sntorch.analysis import linear_response, transmit
-
-
-def settled(f, rows, steps=300, seed=2):
-    g = random_generator(seed)
-    start = torch.randn(rows, f.size, generator=g, dtype=torch.float64)
-    return snt.rollout(f, start, steps, generator=g)[-1]
 
 
 def test_linear_network():
