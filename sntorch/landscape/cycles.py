@@ -12,8 +12,8 @@ symbol        meaning                                              shape
 ``m``         Floquet multipliers, growth over one turn            (N,)
 ============  ===================================================  ==================
 
-The cycle is found by Newton's method on (u, T) with the monodromy matrix of a Runge-Kutta map.  One
-multiplier is 1, that of a shift along the cycle; the cycle is stable if the others are below 1.
+The cycle is found by `find_cycle`.  One multiplier is 1, that of a shift along the cycle; the cycle
+is stable if the others are below 1.
 
 Y. Kuramoto, Chemical Oscillations, Waves, and Turbulence, Springer 1984, for Z and D_phi.
 """
@@ -27,14 +27,13 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import Dynamics, observing
-from sntorch.flows import Flow, RungeKutta4, as_flow
+from sntorch.dynamics import observing
+from sntorch.flows import Flow, RungeKutta4
 from sntorch.landscape.grid import diffusion_of
+from sntorch.landscape.orbits import Attractor, entered, find_cycle
 from sntorch.results import Result
 
 __all__ = ["LimitCycle", "limit_cycle"]
-
-_NEWTON = 30
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -52,9 +51,9 @@ class LimitCycle(Result):
     phase_diffusion: Tensor
     """(), D_phi to leading order in the noise, rad^2 per unit of time."""
     residual: Tensor
-    """(), distance between start and end of the turn."""
+    """(), distance between start and end of the turn, largest component."""
     converged: bool
-    """Whether Newton's method arrived at a periodic orbit that is no fixed point."""
+    """Whether a periodic orbit that is no fixed point was found; all numbers are NaN if not."""
 
     @property
     def omega(self) -> Tensor:
@@ -92,9 +91,8 @@ def limit_cycle(
     points: int = 200,
     dt: float = 0.05,
     x: Tensor | None = None,
-    tol: float = 1e-9,
 ) -> LimitCycle:
-    """Return the limit cycle that a flow runs into from a state.
+    """Return the limit cycle that a flow runs into from a state, with its phase.
 
     Parameters
     ----------
@@ -107,16 +105,13 @@ def limit_cycle(
     period
         First guess of T, by default the time until the orbit comes back.
     search
-        Time after which an orbit that has not come back is given up.
+        No period is longer.
     points
-        States along the cycle, and Runge-Kutta steps per turn: T has a relative error of the order
-        of (omega T / points)^4.
+        States along the cycle.
     dt
-        Step of the transient and of the search for the first guess.
+        Longest step of Runge-Kutta's method.
     x
         Constant drive (I,).
-    tol
-        Distance, relative to the size of the cycle, at which it counts as closed.
 
     Raises
     ------
@@ -132,114 +127,51 @@ def limit_cycle(
     >>> round(float(found.period), 5)
     9.88318
     """
-    f = as_flow(flow)
-    checks.finite("u", f.check(u))
-    if u.ndim != 1:
+    if isinstance(u, Tensor) and u.ndim != 1:
         raise ValueError(f"u: expected one state (N,), got {tuple(u.shape)}")
+    f, rows, x = entered(flow, u, x)
     checks.number("transient", transient, low=0)
-    checks.count("points", points, low=16)
-    checks.positive("tol", tol)
-    checks.positive("search", search)
-    if period is not None:
-        checks.positive("period", period)
+    u, dt = rows[0], checks.positive("dt", dt)
     with observing(f, u):
-        coarse = RungeKutta4(f, dt)
-        for _ in range(round(transient / coarse.dt)):
-            u = coarse.map(u, x)
-        guess = (
-            _return_time(coarse, u, x, round(search / coarse.dt))
-            if period is None
-            else checks.positive("period", period)
-        )
-        found = None if math.isnan(guess) else _closed(f, u, guess, points, x, tol)
-        if found is None:
+        quiet = RungeKutta4(f, dt)
+        for _ in range(round(transient / dt)):
+            u = quiet.map(u, x)
+        cycle = find_cycle(f, u, x, longest=search, period=period, dt=dt, points=points)
+        if cycle is None:
             return _no_cycle(u, points)
-        orbit, T, M, done = found
-        Z, D_phi = _phase_response(f, orbit[:-1], T, M, x)
+        Z, D_phi = _phase_response(f, cycle, dt, x)
     return LimitCycle(
-        points=orbit[:-1],
-        period=torch.as_tensor(T, dtype=u.dtype, device=u.device),
-        multipliers=_descending(torch.linalg.eigvals(M)),
+        points=cycle.states,
+        period=torch.as_tensor(cycle.period, dtype=u.dtype, device=u.device),
+        multipliers=(cycle.rates * cycle.period).exp(),
         response=Z,
         phase_diffusion=D_phi,
-        residual=(orbit[-1] - orbit[0]).norm(),
-        converged=done,
+        residual=torch.as_tensor(cycle.error, dtype=u.dtype, device=u.device),
+        converged=True,
     )
 
 
-def _return_time(f: Dynamics, u: Tensor, x: Tensor | None, longest: int) -> float:
-    """Return the time until the orbit passes the plane across the flow at u again; NaN if never."""
-    normal = f.map(u, x) - u
-    if float(normal.norm()) < 1e-7 * f.dt * (1 + float(u.norm())):
-        return math.nan
-    start, reach, before = u, 0.0, 0.0
-    for step in range(1, longest):
-        u = f.map(u, x)
-        side = float((u - start) @ normal)
-        away = float((u - start).norm())
-        reach = max(reach, away)
-        if before < 0 <= side and away < 0.5 * reach:
-            return f.dt * (step - side / (side - before))
-        before = side
-    return math.nan
-
-
-def _closed(
-    flow: Flow, u: Tensor, T: float, points: int, x: Tensor | None, tol: float
-) -> tuple[Tensor, float, Tensor, bool] | None:
-    """Return the closed orbit (points + 1, N), its period and monodromy, and whether it closed."""
-    size = len(u)
-    unit = torch.eye(size).to(u)
-    closest = max(tol, 50 * torch.finfo(u.dtype).eps)
-    orbit, M = _turn(flow, u, T, points, x)
-    for _ in range(_NEWTON):
-        extent = float((orbit - orbit.mean(0)).norm(dim=-1).max())
-        gap = orbit[-1] - u
-        if float(gap.norm()) <= closest * extent:
-            return orbit, T, M, extent > 1e-6 * (1 + float(u.norm()))
-        system = torch.zeros(size + 1, size + 1).to(u)
-        system[:size, :size] = M - unit
-        system[:size, size], system[size, :size] = flow.drift(orbit[-1], x), flow.drift(u, x)
-        wanted = torch.cat([-gap, gap.new_zeros(1)])
-        change = torch.linalg.lstsq(system, wanted.unsqueeze(-1)).solution[:, 0]
-        u, T = u + change[:size], T + float(change[size])
-        if not (0 < T < math.inf and bool(u.isfinite().all())):
-            return None
-        orbit, M = _turn(flow, u, T, points, x)
-    return orbit, T, M, False
-
-
-def _turn(flow: Flow, u: Tensor, T: float, points: int, x: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the orbit (points + 1, N) over the time T and the derivative (N, N) of its end."""
-    f = RungeKutta4(flow, T / points)
-    V, orbit = torch.eye(len(u)).to(u), [u]
-    for _ in range(points):
-        u, V = f.jvp(u, V, x)
-        orbit.append(u)
-    return torch.stack(orbit), V
-
-
 def _phase_response(
-    flow: Flow, orbit: Tensor, T: float, M: Tensor, x: Tensor | None
+    flow: Flow, cycle: Attractor, dt: float, x: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Return Z (points, N) and D_phi: the left eigenvector of 1, pulled back along the orbit."""
-    values, left = torch.linalg.eig(M.mT)
-    z = left[:, (values - 1).abs().argmin()].real
-    omega = 2 * math.pi / T
-    f, responses = RungeKutta4(flow, T / len(orbit)), []
+    orbit, T = cycle.states, cycle.period
+    h = T / len(orbit)
+    f = RungeKutta4(flow, h, substeps=math.ceil(h / dt))
+    turn = torch.eye(orbit.shape[-1]).to(orbit)
+    for u in orbit.flip(0):
+        turn = f.vjp(u, turn, x)[1]
+    values, left = torch.linalg.eig(turn)
+    z, responses = left[:, (values - 1).abs().argmin()].real, []
     for u in orbit.flip(0):
         z = f.vjp(u, z[:, None], x)[1][:, 0]
         responses.append(z)
     Z = torch.stack(responses).flip(0)
     F = flow.drift(orbit, x)
-    Z = Z * omega / (Z * F).sum(-1, keepdim=True)
+    Z = Z * 2 * math.pi / T / (Z * F).sum(-1, keepdim=True)
     D = diffusion_of(flow, len(z)).to(Z)
     spread = Z @ D if D.ndim == 2 else Z * D
     return Z, (Z * spread).sum(-1).mean()
-
-
-def _descending(values: Tensor) -> Tensor:
-    return values[values.abs().argsort(descending=True)]
 
 
 def _no_cycle(u: Tensor, points: int) -> LimitCycle:

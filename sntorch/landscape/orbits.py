@@ -61,6 +61,7 @@ def find_cycle(
     x: Tensor | None = None,
     *,
     longest: float = 100.0,
+    period: float | None = None,
     dt: float = 0.05,
     points: int = 200,
 ) -> Attractor | None:
@@ -70,6 +71,9 @@ def find_cycle(
     ----------
     longest
         No period is longer.
+    period
+        First guess of T, for an unstable cycle, which orbits leave; by default the time until the
+        orbit comes back.
     flow, x, dt, points
         As for `find_attractors`.
 
@@ -90,8 +94,9 @@ def find_cycle(
     flow, rows, x = entered(flow, u, x)
     longest, dt = checks.positive("longest", longest), checks.positive("dt", dt)
     points, u = checks.count("points", points, low=8), rows[0]
+    guess = None if period is None else checks.positive("period", period)
     with observing(flow, u):
-        u, T = _first_return(flow, u, x, longest, dt)
+        u, T = _first_return(flow, u, x, longest, dt) if guess is None else (u, guess)
         tol = torch.finfo(u.dtype).eps ** 0.75
         origin, along = u, flow.drift(u, x)
         for _ in range(_NEWTON):
