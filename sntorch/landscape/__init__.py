@@ -1,5 +1,6 @@
 """Landscape and flux: what holds a network, what turns it round, what it costs."""
 
+from sntorch.landscape.annealing import anneal as anneal
 from sntorch.landscape.attractors import Attractors as Attractors
 from sntorch.landscape.attractors import find_attractors as find_attractors
 from sntorch.landscape.barriers import RingBarrier as RingBarrier
@@ -20,6 +21,7 @@ from sntorch.landscape.entropy import entropy_production as entropy_production
 from sntorch.landscape.entropy import simulate_entropy_production as simulate_entropy_production
 from sntorch.landscape.escape import EscapeRate as EscapeRate
 from sntorch.landscape.escape import escape_rate as escape_rate
+from sntorch.landscape.fields import field_response as field_response
 from sntorch.landscape.flux import AreaRates as AreaRates
 from sntorch.landscape.flux import area_rates as area_rates
 from sntorch.landscape.flux import leading_plane as leading_plane
@@ -56,8 +58,6 @@ from sntorch.landscape.samples import Annealed as Annealed
 from sntorch.landscape.samples import FieldResponse as FieldResponse
 from sntorch.landscape.samples import Samples as Samples
 from sntorch.landscape.samples import Tempered as Tempered
-from sntorch.landscape.sampling import anneal as anneal
-from sntorch.landscape.sampling import field_response as field_response
 from sntorch.landscape.sampling import langevin as langevin
 from sntorch.landscape.sampling import parallel_tempering as parallel_tempering
 from sntorch.landscape.sensitivity import Sensitivity as Sensitivity

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sntorch.landscape.potentials import Potential
+from sntorch import checks
+from sntorch.landscape.potentials import Potential, as_potential
 
-__all__ = ["METHODS", "Chains", "stable_step", "stepping"]
+__all__ = ["METHODS", "Chains", "chains_from", "entered", "stable_step", "stepping"]
 
 METHODS = ("unadjusted", "metropolis")
 
@@ -183,3 +184,34 @@ def stable_step(potential: Potential, u: Tensor) -> float:
 def stepping(steps: int, name: str, progress: bool) -> Iterator[int]:
     """Count steps with a progress bar."""
     yield from tqdm(range(steps), desc=name, disable=not progress)
+
+
+def entered(potential: object, u: Tensor, temperature: float) -> tuple[Potential, Tensor]:
+    """Return potential and temperatures (...), checked."""
+    found = as_potential(potential)
+    checks.finite("u", found.check(checks.floating("u", u, ndim=1)))
+    T = checks.positive("temperature", temperature)
+    return found, torch.full(u.shape[:-1], T, dtype=u.dtype, device=u.device)
+
+
+def chains_from(
+    potential: Potential,
+    u: Tensor,
+    T: Tensor,
+    step_size: float | None,
+    method: str,
+    generator: torch.Generator | None,
+    common: bool = False,
+) -> Chains:
+    """Return chains from u at temperatures T, with their settings checked."""
+    checks.one_of("method", method, METHODS)
+    checks.generator(generator, u.device)
+    return Chains(
+        potential,
+        u,
+        T,
+        step_size=None if step_size is None else checks.positive("step_size", step_size),
+        method=method,
+        generator=generator,
+        common=common,
+    )

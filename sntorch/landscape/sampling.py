@@ -28,16 +28,13 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.dynamics import observing
-from sntorch.landscape.chains import METHODS, Chains, stable_step, stepping
-from sntorch.landscape.potentials import Potential, as_potential
-from sntorch.landscape.samples import Annealed, FieldResponse, Samples, Tempered
+from sntorch.landscape.chains import Chains, chains_from, entered, stable_step, stepping
+from sntorch.landscape.samples import Samples, Tempered
 from sntorch.landscape.speed import SpeedPotential
 
-__all__ = ["anneal", "field_response", "langevin", "parallel_tempering"]
+__all__ = ["langevin", "parallel_tempering"]
 
 Kind = TypeVar("Kind", bound=Samples)
-
-_COOLING_SEEN = 60  # times at which cooling is measured
 
 
 def langevin(
@@ -101,11 +98,11 @@ def langevin(
     >>> bool((found.energy.mean() - 1.0).abs() < 0.05)  # T / 2 per neuron
     True
     """
-    potential, T = _enter(potential, u, temperature)
+    potential, T = entered(potential, u, temperature)
     steps, every = checks.count("steps", steps), checks.count("every", every)
     checks.count("transient", transient, low=0)
     with observing(potential, u):
-        chains = _chains(potential, u, T, step_size, method, generator)
+        chains = chains_from(potential, u, T, step_size, method, generator)
         seen, stopped = _walk(chains, steps, transient, every, progress, "langevin")
         return _samples(Samples, chains, seen, every, method, stopped)
 
@@ -161,7 +158,7 @@ def parallel_tempering(
     Ts = [checks.positive("temperatures", T) for T in temperatures]
     if len(Ts) < 2 or sorted(set(Ts)) != Ts:
         raise ValueError(f"temperatures: expected two or more, ascending, got {list(temperatures)}")
-    potential, one = _enter(potential, u, Ts[0])
+    potential, one = entered(potential, u, Ts[0])
     steps, every = checks.count("steps", steps), checks.count("every", every)
     checks.count("transient", transient, low=0)
     between = checks.count("swap_every", swap_every)
@@ -179,175 +176,10 @@ def parallel_tempering(
 
     with observing(potential, u):
         rows = u.expand(len(Ts), *u.shape)
-        chains = _chains(potential, rows, T, step_size, method, generator)
+        chains = chains_from(potential, rows, T, step_size, method, generator)
         seen, stopped = _walk(chains, steps, transient, every, progress, "tempering", exchange)
         share = swapped / tried.clamp(min=1)
         return _samples(Tempered, chains, seen, every, method, stopped, swaps=share)
-
-
-def anneal(
-    potential: object,
-    u: Tensor,
-    steps: int,
-    *,
-    temperature: float = 1.0,
-    final: float | None = None,
-    step_size: float | None = None,
-    descent: int = 2000,
-    tol: float | None = None,
-    generator: torch.Generator | None = None,
-    progress: bool = False,
-) -> Annealed:
-    """Return minima of the potential to which chains are cooled, one per row of u.
-
-    The temperature falls geometrically from `temperature` to `final`; then gradient descent with
-    steps of Barzilai and Borwein ends at T = 0.  Minima of a `SpeedPotential` with energy zero are
-    fixed points, which ``find_fixed_points(f, annealed.states)`` polishes; others are slow points.
-
-    Parameters
-    ----------
-    temperature, final
-        T at the start and at the end of cooling; `final` is 1e-6 of the start by default.
-    descent
-        Steps of descent at most.
-    tol
-        A chain has converged if no component of the gradient exceeds this; sqrt(eps) by default.
-    potential, u, steps, step_size, generator, progress
-        As for `langevin`, with unadjusted steps.
-
-    Raises
-    ------
-    ValueError
-        As for `langevin`.
-
-    References
-    ----------
-    J. Barzilai, J. M. Borwein, IMA J. Numer. Anal. 8 (1988) 141.
-
-    Examples
-    --------
-    >>> import sntorch as snt
-    >>> tilted = lambda u: ((u.square() - 1).square() + 0.3 * u).sum(-1)
-    >>> found = snt.landscape.anneal(tilted, torch.ones(20, 1), 2000, generator=torch.Generator())
-    >>> bool((found.states < 0).double().mean() > 0.8)  # the deeper of the two wells
-    True
-    """
-    potential, T = _enter(potential, u, temperature)
-    last = 1e-6 * temperature if final is None else checks.positive("final", final)
-    steps, descent = checks.count("steps", steps), checks.count("descent", descent, low=0)
-    limit = float(torch.finfo(u.dtype).eps ** 0.5) if tol is None else checks.positive("tol", tol)
-    stopped, Ts, energies = "", [], []
-    with observing(potential, u):
-        chains = _chains(potential, u, T, step_size, "unadjusted", generator)
-        try:
-            for t in stepping(steps, "annealing", progress):
-                now = temperature * (last / temperature) ** (t / max(1, steps - 1))
-                chains.T = torch.full_like(T, now)
-                chains.step()
-                if t % max(1, steps // _COOLING_SEEN) == 0:
-                    Ts.append(now)
-                    energies.append(chains.energy / u.shape[-1])
-        except KeyboardInterrupt:
-            stopped = f"interrupted at step {chains.steps} of {steps}"
-        states, energy, slope = _descend(potential, chains, 0 if stopped else descent, limit)
-    return Annealed(
-        states=states,
-        energy=energy,
-        gradient=slope,
-        converged=slope <= limit,
-        temperatures=torch.tensor(Ts, dtype=torch.float64),
-        energies=torch.stack(energies) if energies else energy.new_zeros(0, *energy.shape),
-        stopped=stopped,
-    )
-
-
-def field_response(
-    potential: SpeedPotential,
-    u: Tensor,
-    steps: int,
-    *,
-    temperature: float,
-    strength: float | None = None,
-    step_size: float | None = None,
-    transient: int = 0,
-    every: int = 5,
-    generator: torch.Generator | None = None,
-    progress: bool = False,
-) -> FieldResponse:
-    """Return the response of the rates to a weak field in the speed, by applying one.
-
-    Two chains per row, with fields +h s and -h s of random signs s, see the same noise; the
-    difference of their rates along s is the response, to compare with `Samples.response`.  One draw
-    of signs also sees other neurons, by about g / sqrt(N); every row has its own.
-
-    Parameters
-    ----------
-    strength
-        h > 0, 0.1 sqrt(T) by default: what weak means is that halving it changes nothing.
-    potential, u, steps, temperature, step_size, transient, every, generator, progress
-        As for `langevin`, with unadjusted steps.
-
-    Raises
-    ------
-    ValueError
-        As for `langevin`, and for any other potential.
-    """
-    if not isinstance(potential, SpeedPotential) or potential.field is not None:
-        kind = type(potential).__name__
-        raise ValueError(f"potential: expected a SpeedPotential without field, got {kind}")
-    _, T = _enter(potential, u, temperature)
-    steps, every = checks.count("steps", steps), checks.count("every", every)
-    checks.count("transient", transient, low=0)
-    h = 0.1 * temperature**0.5 if strength is None else checks.positive("strength", strength)
-    checks.generator(generator, u.device)
-    with observing(potential, u):
-        signs = 2.0 * torch.randint(2, u.shape, generator=generator, device=u.device).to(u) - 1
-        both = potential.with_field(torch.stack([h * signs, -h * signs]))
-        pair, T = u.expand(2, *u.shape), T.expand(2, *T.shape)
-        chains = _chains(both, pair, T, step_size, "unadjusted", generator, common=True)
-        found: list[Tensor] = []
-        stopped = ""
-        try:
-            for t in stepping(transient + steps, "field response", progress):
-                chains.step()
-                if t >= transient and (t - transient) % every == 0:
-                    rates = potential.rate(chains.u)
-                    difference = torch.linalg.vecdot(rates[0] - rates[1], signs)
-                    found.append(difference / (2 * h * u.shape[-1]))
-        except KeyboardInterrupt:
-            stopped = f"interrupted at step {chains.steps} of {transient + steps}"
-    series = torch.stack(found) if found else T[0].new_zeros(0, *T.shape[1:])
-    return FieldResponse(responses=series, strength=h, stopped=stopped)
-
-
-def _enter(potential: object, u: Tensor, temperature: float) -> tuple[Potential, Tensor]:
-    """Return potential and temperatures (...), checked."""
-    found = as_potential(potential)
-    checks.finite("u", found.check(checks.floating("u", u, ndim=1)))
-    T = checks.positive("temperature", temperature)
-    return found, torch.full(u.shape[:-1], T, dtype=u.dtype, device=u.device)
-
-
-def _chains(
-    potential: Potential,
-    u: Tensor,
-    T: Tensor,
-    step_size: float | None,
-    method: str,
-    generator: torch.Generator | None,
-    common: bool = False,
-) -> Chains:
-    checks.one_of("method", method, METHODS)
-    checks.generator(generator, u.device)
-    return Chains(
-        potential,
-        u,
-        T,
-        step_size=None if step_size is None else checks.positive("step_size", step_size),
-        method=method,
-        generator=generator,
-        common=common,
-    )
 
 
 class _Seen:
@@ -424,28 +256,3 @@ def _samples(
         stopped=stopped,
         **more,
     )
-
-
-def _descend(
-    potential: Potential, chains: Chains, steps: int, limit: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return states, energies and largest components of the gradient after descent."""
-    u, (energy, g) = chains.u, potential.value_and_gradient(chains.u)
-    rate = torch.full_like(energy, chains.h)
-    best, lowest, slope = u, energy, g.abs().amax(-1)
-    for _ in range(steps):
-        if bool((slope <= limit).all()):
-            break
-        step = -rate.unsqueeze(-1) * g
-        u = u + step
-        energy, new = potential.value_and_gradient(u)
-        change = torch.linalg.vecdot(step, new - g)
-        length = step.square().sum(-1) / change
-        rate = torch.where(
-            (change > 0) & length.isfinite(), length, torch.full_like(rate, chains.h)
-        )
-        g, size = new, new.abs().amax(-1)
-        better = (size < slope) & (energy <= lowest + 1e-12 * (1 + lowest.abs()))
-        best = torch.where(better.unsqueeze(-1), u, best)
-        lowest, slope = torch.where(better, energy, lowest), torch.where(better, size, slope)
-    return best, lowest, slope
