@@ -254,8 +254,11 @@ class SNTCell(Dynamics):
         return ", ".join(parts)
 
     def _next(self, u: Tensor, rate: Tensor, x: Tensor | None) -> Tensor:
-        value = torch.addcmul(layers.rows(self.coupling, rate), self.leak, u) - self.threshold
-        return value if x is None else value + self._drive(x)
+        drive = -self.threshold if x is None else self._drive(x)
+        rest = torch.addcmul(drive, self.leak, u)
+        if isinstance(self.coupling, Coupling):
+            return rest + self.coupling(rate)
+        return orbits.plus_product(rest, self.coupling, rate)
 
     def _drive(self, x: Tensor) -> Tensor:
         if self.input_weight is None:
@@ -264,7 +267,7 @@ class SNTCell(Dynamics):
             raise ValueError(
                 f"x: expected {self.input_size} on the last axis, got {tuple(x.shape)}"
             )
-        return nn.functional.linear(x, self.input_weight)
+        return nn.functional.linear(x, self.input_weight, -self.threshold.expand(self.size))
 
     def _enter(self, name: str, value: Tensor | None, trainable: bool) -> None:
         # Not by torch's register functions: they refuse a name that is a class attribute.

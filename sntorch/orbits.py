@@ -17,7 +17,7 @@ of an N x N matrix.  Second derivatives, forward mode and torch's transforms tak
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from sntorch.differentiable import transformed
 from sntorch.transfer import Transfer
 
-__all__ = ["Network", "orbit"]
+__all__ = ["Network", "orbit", "plus_product"]
 
 _BLOCK = 16  # steps whose drives are made in one product
 
@@ -70,6 +70,17 @@ def orbit(
     return states if every == 1 else states[every - 1 :: every], states[-1]
 
 
+def plus_product(rest: Tensor, J: Tensor, f: Tensor) -> Tensor:
+    """Return rest + J f (..., N) for f (..., N), rounded as in an orbit."""
+    if rest.shape != f.shape:
+        return rest + nn.functional.linear(f, J)
+    if f.ndim == 1:
+        return torch.addmv(rest, J, f)
+    if f.ndim == 2:
+        return torch.addmm(rest, f, J.T)
+    return torch.addmm(rest.flatten(0, -2), f.flatten(0, -2), J.T).view(f.shape)
+
+
 def _stepped(
     network: Network,
     u: Tensor,
@@ -82,19 +93,34 @@ def _stepped(
     """Do without gradients, in the memory of what is stored."""
     # A product with a vector is faster than with a matrix of one row.
     shape = u.shape[-1:] if u.numel() == u.shape[-1] else (-1, u.shape[-1])
-
-    def noisy(drive: Tensor) -> Tensor:
-        if sigma is not None:
-            drive = torch.addcmul(drive, sigma, _draw(u, generator))
-        return drive.reshape(shape) if drive.ndim > 1 else drive
-
     rows = u.reshape(shape)
     stored = u.new_empty(steps // every, *u.shape)
     places = stored.view(len(stored), *rows.shape).unbind()
     spare = (torch.empty_like(rows), torch.empty_like(rows))
     where = (spare[t % 2] if (t + 1) % every else places[t // every] for t in range(steps))
-    last = _walk(network, rows, map(noisy, _drives(network, x, u, steps)), where)
+    kicks = itertools.repeat(None, steps) if sigma is None else _kicks(u, sigma, generator, steps)
+    drives = _drives(network, x, u, steps)
+    J, gain, leak, *_, phi = network
+    last, columns = rows, J.T
+    for drive, kick, place in zip(drives, kicks, where, strict=True):
+        f = phi(last if gain is None else gain * last)
+        rest = drive.reshape(shape) if drive.ndim > 1 else drive
+        rest = rest if leak is None else torch.addcmul(rest, leak, last, out=place)
+        if f.ndim == 1:
+            last = torch.addmv(rest, J, f, out=place)
+        else:
+            last = torch.addmm(rest, f, columns, out=place)
+        if kick is not None:
+            last += kick.view(shape)
     return stored, last.view(u.shape)
+
+
+def _kicks(
+    u: Tensor, sigma: Tensor, generator: torch.Generator | None, steps: int
+) -> Iterator[Tensor]:
+    """Yield sigma B of every step."""
+    for _ in range(steps):
+        yield sigma * _draw(u, generator)
 
 
 def _drive(network: Network, x: Tensor | None, u: Tensor) -> Tensor:
@@ -120,22 +146,6 @@ def _drives(network: Network, x: Tensor | None, u: Tensor, steps: int) -> Iterat
 
 def _draw(u: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.randn(u.shape, dtype=u.dtype, device=u.device, generator=generator)
-
-
-def _walk(
-    network: Network, u: Tensor, drives: Iterable[Tensor], places: Iterable[Tensor]
-) -> Tensor:
-    """Write u(1), u(2), ... into the places and return the last."""
-    J, gain, leak, *_, phi = network
-    columns = J.T
-    for drive, place in zip(drives, places, strict=True):
-        f = phi(u if gain is None else gain * u)
-        rest = drive if leak is None else torch.addcmul(drive, leak, u, out=place)
-        if f.ndim == 1:
-            u = torch.addmv(rest, J, f, out=place)
-        else:
-            u = torch.addmm(rest, f, columns, out=place)
-    return u
 
 
 def _plain(

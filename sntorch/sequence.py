@@ -32,6 +32,7 @@ class SNT(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> import sntorch as snt
     >>> layer = snt.SNT(snt.SNTCell(snt.couplings.gaussian(20), input_size=3))
     >>> output, h = layer(torch.randn(7, 4, 3))

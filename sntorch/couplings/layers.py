@@ -53,7 +53,6 @@ __all__ = [
     "entries",
     "pull",
     "push",
-    "rows",
 ]
 
 
@@ -257,13 +256,6 @@ def untrained(layer: Coupling) -> Coupling:
         id(p): nn.Parameter(p.detach(), requires_grad=False) for p in layer.parameters()
     }
     return copy.deepcopy(layer, shared | {id(b): b for b in layer.buffers()})
-
-
-def rows(J: Tensor | Coupling, f: Tensor) -> Tensor:
-    """Return J f (..., m) for f (..., n), J a dense tensor or a layer."""
-    if isinstance(J, Coupling):
-        return J(f)
-    return J @ f if f.ndim == 1 else nn.functional.linear(f, J)  # a single state: half the time
 
 
 def push(J: Tensor | Coupling, V: Tensor) -> Tensor:

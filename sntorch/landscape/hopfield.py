@@ -107,7 +107,7 @@ class HopfieldEnergy(Potential):
 
         inf for antisymmetric couplings.
         """
-        J = self._couplings()
+        J = self._couplings().detach()
         skew, even = torch.linalg.norm(J - J.mT), torch.linalg.norm(J + J.mT)
         return torch.where(skew > 0, skew / even, 0.0)
 

@@ -34,7 +34,7 @@ class Potential(nn.Module, abc.ABC):
     ...
     ...     def energy(self, u):
     ...         return u.square().sum(-1) / 2
-    >>> Bowl().gradient(torch.tensor([1.0, -2.0]))
+    >>> Bowl().gradient(torch.tensor([1.0, -2.0])).detach()
     tensor([ 1., -2.])
     """
 

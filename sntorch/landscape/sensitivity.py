@@ -227,7 +227,8 @@ def global_sensitivity(
 
 def _number(value: Tensor | float, like: Tensor) -> Tensor:
     """Return what a measure gave as one finite number."""
-    value = torch.as_tensor(value, device=like.device)
+    if not isinstance(value, Tensor):  # torch would round a number of Python to float32
+        value = torch.tensor(value, dtype=torch.float64, device=like.device)
     value = value if value.is_floating_point() else value.to(like)
     if value.numel() != 1 or not bool(value.isfinite().all()):
         got = tuple(value.shape) if value.numel() != 1 else value.item()

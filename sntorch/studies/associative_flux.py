@@ -43,6 +43,7 @@ from sntorch.landscape import (
 from sntorch.plot import figure, plot, style
 from sntorch.plot.canvas import DARK, MIDDLE, THEORY, finish, name_axes, on, plus_minus
 from sntorch.results import over_rows
+from sntorch.studies.ensembles import seeded
 from sntorch.studies.study import Study
 from sntorch.systems import AmariWilsonCowan
 
@@ -202,7 +203,7 @@ def run(
     fields: dict[str, FluxField] = {}
     for i, a in enumerate(values):
         f = network(a, **settings)
-        stream = torch.Generator().manual_seed(seed)
+        stream = seeded(seed)
         u = torch.randn(rows, size, generator=stream, dtype=torch.float64)
         for name, value in _basins(f, u, xi).items():
             found.setdefault(name, []).append(value)

@@ -138,7 +138,10 @@ def run(
     checks.count("networks", networks, low=2)
     checks.count("rows", rows)
     checks.count("seed", seed, low=0)
-    grid = torch.tensor(Ts, dtype=torch.float64).unsqueeze(-1), torch.tensor(gs).double()
+    grid = (
+        torch.tensor(Ts, dtype=torch.float64).unsqueeze(-1),
+        torch.tensor(gs, dtype=torch.float64),
+    )
     theory = equilibrium(gain=grid[1], temperature=grid[0])
     found: list[Tensor] = []
     streams = seeded(seed)

@@ -147,7 +147,7 @@ def run(
 
     Examples
     --------
-    >>> *_, found = run(asymmetries=[1.0], cells=60)
+    >>> *_, found = run(asymmetries=[1.0], cells=120)
     >>> 19.5 < float(found.entropy_production) < 20
     True
     """

@@ -115,7 +115,7 @@ def run(*, noise: float = 0.002, change: float = 0.02, cells: int = 160) -> Iter
 
     Examples
     --------
-    >>> first = next(run(cells=80))
+    >>> first = next(run(cells=110))
     >>> round(float(first.values[0]), 1)
     26.8
     """

@@ -8,7 +8,7 @@ from sntorch.studies import ring_landscape, sleep_cycle
 
 
 def test_ring_landscape():
-    seen = list(ring_landscape.run(asymmetries=[0.0, 0.8, 1.2], cells=80, half=3.5))
+    seen = list(ring_landscape.run(asymmetries=[0.0, 0.8, 1.2], cells=130, half=3.5))
     assert [len(study.asymmetry) for study in seen] == [1, 2, 3]
     found = seen[-1]
     assert found.count.tolist()[0] == 4  # two neurons with two states each
@@ -38,7 +38,7 @@ def test_bad_rings_are_named(settings, message):
 
 @pytest.mark.slow
 def test_sleep_cycle():
-    seen = list(sleep_cycle.run(cells=80))
+    seen = list(sleep_cycle.run(cells=110))
     assert [len(study.wirings) for study in seen] == list(range(6))
     found = seen[-1]
     assert float(found.values[0]) == pytest.approx(26.79, rel=1e-3)
