@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
 from torch import Tensor
 
 from sntorch.dynamics import Dynamics
@@ -40,7 +40,7 @@ class Products:
         bits = torch.randint(2, (self.size, _PROBES), generator=stream, device=self.u.device)
         return bits.to(self.u.dtype) * 2 - 1
 
-    def operator(self, product: Callable[[Tensor], Tensor]) -> LinearOperator:
+    def operator(self, product: Callable[[Tensor], Tensor]) -> Any:
         """Return a product with columns as scipy's linear operator."""
 
         def matmat(V: Any) -> Any:
@@ -49,7 +49,7 @@ class Products:
 
         kind = np.float32 if self.u.dtype == torch.float32 else np.float64
         shape = (self.size, self.size)
-        return LinearOperator(shape, matvec=matmat, matmat=matmat, dtype=kind)  # pyright: ignore[reportCallIssue]
+        return scipy.sparse.linalg.LinearOperator(shape, matvec=matmat, matmat=matmat, dtype=kind)  # pyright: ignore[reportCallIssue]
 
 
 def leading_eigenvalues(DF: Products, k: int, *, symmetric: bool = False) -> Tensor:
@@ -62,9 +62,9 @@ def leading_eigenvalues(DF: Products, k: int, *, symmetric: bool = False) -> Ten
         return _dense(DF, symmetric)[:k].to(dtype)
     if symmetric:
         operator = DF.operator(lambda V: (DF.push(V) + DF.pull(V)) / 2)
-        found = _converged(eigsh, operator, k, "LA", DF.size)
+        found = _converged(scipy.sparse.linalg.eigsh, operator, k, "LA", DF.size)
     else:
-        found = _converged(eigs, DF.operator(DF.push), k, "LM", DF.size)
+        found = _converged(scipy.sparse.linalg.eigs, DF.operator(DF.push), k, "LM", DF.size)
     size = found.real if symmetric else np.abs(found)
     found = found[np.argsort(-size)]
     missing = np.full(k - len(found), math.nan, found.dtype)
@@ -77,20 +77,20 @@ def leading_singular_values(DF: Products, k: int) -> Tensor:
         eye = torch.eye(DF.size, dtype=DF.u.dtype, device=DF.u.device)
         return torch.linalg.svdvals(DF.push(eye))[:k]
     operator = DF.operator(lambda V: DF.pull(DF.push(V)))
-    found = np.sort(_converged(eigsh, operator, k, "LA", DF.size).real)[::-1]
+    found = np.sort(_converged(scipy.sparse.linalg.eigsh, operator, k, "LA", DF.size).real)[::-1]
     missing = np.full(k - len(found), math.nan, found.dtype)
     squares = torch.as_tensor(np.concatenate([found, missing]), device=DF.u.device)
     return squares.clamp(min=0).sqrt().to(DF.u.dtype)
 
 
-def _converged(solver: Any, operator: LinearOperator, k: int, which: str, size: int) -> Any:
+def _converged(solver: Any, operator: Any, k: int, which: str, size: int) -> Any:
     """Return the eigenvalues that the solver found, from a start that is always the same."""
     start = np.random.default_rng(0).standard_normal(size)
     # Wider than scipy's default: eigenvalues at the edge of a disk are close in modulus.
     ncv = min(size, max(_WIDTH, 3 * k))
     try:
         return solver(operator, k, which=which, v0=start, ncv=ncv, return_eigenvectors=False)
-    except ArpackNoConvergence as error:
+    except scipy.sparse.linalg.ArpackNoConvergence as error:
         return error.eigenvalues
 
 

@@ -21,8 +21,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor
 
 from sntorch import checks
@@ -106,7 +106,7 @@ class Graph(Result):
         """
         reference = _flat(self._reference(other).abs()).cpu().numpy()
         rows = _flat(self.weights).cpu().numpy()
-        found = [float(stats.spearmanr(row, reference)[0]) for row in rows]  # pyright: ignore
+        found = [float(scipy.stats.spearmanr(row, reference)[0]) for row in rows]  # pyright: ignore
         return torch.tensor(found, dtype=self.weights.dtype, device=self.weights.device)
 
     def to_networkx(self, index: int = 0, links: int | None = None) -> nx.DiGraph:

@@ -31,7 +31,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import scipy.optimize
+import scipy
 import torch
 from torch import Tensor
 

@@ -17,8 +17,8 @@ import itertools
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.signal import windows
 from torch import Tensor
 
 from sntorch import checks
@@ -113,7 +113,7 @@ def spectral_lines(series: Tensor, *, dt: float = 1.0, floor: float = 5e-3, most
 def _peaks(values: _Array, floor: float) -> tuple[_Array, _Array]:
     """Return frequencies (m,) per step and amplitudes (m,) of the lines, strongest first."""
     values = values - values.mean()
-    window = windows.blackmanharris(len(values), sym=False)
+    window = scipy.signal.windows.blackmanharris(len(values), sym=False)
     size = _PADDING * len(values)
     size += size % 2
     power = np.abs(np.fft.rfft(values * window, size)) * 2 / window.sum()

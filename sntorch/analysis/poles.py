@@ -27,8 +27,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import scipy
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from sntorch import checks
@@ -197,7 +197,7 @@ def _shift(U: Tensor, rank: int) -> Tensor:
 def _matched(found: Tensor, z: Tensor) -> Tensor:
     """Return `found` (P,) in the order that is nearest to z."""
     apart = (z.unsqueeze(-1) - found).abs().cpu().numpy()
-    return found[torch.as_tensor(linear_sum_assignment(apart)[1], device=z.device)]
+    return found[torch.as_tensor(scipy.optimize.linear_sum_assignment(apart)[1], device=z.device)]
 
 
 def _strength(waves: Tensor, z: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import scipy
 import torch
-from scipy import signal
 from torch import Tensor
 
 from sntorch import checks
@@ -105,8 +105,8 @@ class Susceptibility(Result):
         error = self.stderr[:, receiver, source]
         square = line.square().cpu().numpy()
         noise = float((2 * line * error).median()) if bool(error.isfinite().all()) else 0.0
-        peaks, _ = signal.find_peaks(square, prominence=max(3 * noise, 1e-12))
-        _, _, left, right = signal.peak_widths(square, peaks, rel_height=0.5)
+        peaks, _ = scipy.signal.find_peaks(square, prominence=max(3 * noise, 1e-12))
+        _, _, left, right = scipy.signal.peak_widths(square, peaks, rel_height=0.5)
         found = [
             Resonance(float(self.omega[p]), float(line[p]), self._at(b) - self._at(a))
             for p, a, b in zip(peaks, left, right, strict=True)

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.fft import dst
-from scipy.optimize import minimize
 from torch import Tensor
 
 from sntorch.flows import Flow
@@ -65,7 +64,9 @@ def search(
     settings: Any = {"maxiter": _ITERATIONS, "maxcor": 30, "ftol": tol / 100, "gtol": 1e-9}
     still = np.zeros((len(line) - 2) * line.shape[1])
     for count in range(1, rounds + 1):
-        found = minimize(action, still, (line,), "L-BFGS-B", jac=True, options=settings)
+        found = scipy.optimize.minimize(
+            action, still, (line,), "L-BFGS-B", jac=True, options=settings
+        )
         line = equal(_moved(line, found.x), len(line) - 1)
         value = float(action.pieces(line)[0].sum())
         if abs(best - value) < tol * (1 + abs(value)):
@@ -119,4 +120,4 @@ def equal(line: NDArray[Any], images: int) -> NDArray[Any]:
 
 def _sines(values: NDArray[Any]) -> NDArray[Any]:
     """Return the sine transform along the first axis, which is its own transpose."""
-    return np.asarray(dst(values, type=1, axis=0))
+    return np.asarray(scipy.fft.dst(values, type=1, axis=0))

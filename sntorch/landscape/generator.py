@@ -33,10 +33,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sparse
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import linalg as solvers
-from scipy.special import exprel
 
 from sntorch.landscape.grid import Grid
 
@@ -46,7 +44,6 @@ Array = NDArray[Any]
 Matrix = Any  # sparse; scipy does not say what its members are
 Solve = Callable[[Array], Array]
 
-linalg: Any = solvers  # whose stubs are not complete
 
 _DIRECT = (np.inf, 400_000, 20_000)  # cells up to which factors are cheap, in 1, 2, 3 dimensions
 _SHIFT = {"direct": 1e-13, "iterative": 1e-6}  # of the largest rate
@@ -79,7 +76,7 @@ class Jumps:
                 columns += [source, source]
                 rates += [rate.ravel(), -rate.ravel()]
         entries = np.concatenate(rates), (np.concatenate(rows), np.concatenate(columns))
-        return sparse.csc_matrix(entries, shape=(index.size, index.size))
+        return scipy.sparse.csc_matrix(entries, shape=(index.size, index.size))
 
     def currents(self, P: Array) -> tuple[Array, ...]:
         """Return the flux across the faces of every axis, per area and unit of time."""
@@ -124,7 +121,7 @@ def jumps(grid: Grid, drift: list[Array], centres: Array, faces: list[Array]) ->
 
 def bernoulli(z: Array) -> Array:
     """Return z / (exp(z) - 1) without cancellation at 0 or overflow."""
-    return 1 / exprel(z)
+    return 1 / scipy.special.exprel(z)
 
 
 def neighbours(values: Array, axis: int) -> tuple[Array, Array]:
@@ -135,16 +132,16 @@ def neighbours(values: Array, axis: int) -> tuple[Array, Array]:
 
 def factors(L: Matrix, shift: complex, solver: str) -> Solve:
     """Return a function that solves (shift - L) x = b, by factors or by iteration."""
-    eye = sparse.identity(L.shape[0], format="csc")
+    eye = scipy.sparse.identity(L.shape[0], format="csc")
     M = (shift * eye - L).tocsc()
     # The columns are diagonally dominant: no pivoting, and x >= 0 for b >= 0.
     settings: Any = {"diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
     settings["permc_spec"] = "MMD_AT_PLUS_A"
     if solver == "direct":
-        return linalg.splu(M, **settings).solve
-    rough = linalg.spilu(M, drop_tol=0.01, fill_factor=5, **settings)
-    inner = linalg.LinearOperator(M.shape, rough.solve, dtype=M.dtype)
-    return lambda b: linalg.bicgstab(M, b, M=inner, rtol=_SOLVED, maxiter=500)[0]
+        return scipy.sparse.linalg.splu(M, **settings).solve
+    rough = scipy.sparse.linalg.spilu(M, drop_tol=0.01, fill_factor=5, **settings)
+    inner = scipy.sparse.linalg.LinearOperator(M.shape, rough.solve, dtype=M.dtype)
+    return lambda b: scipy.sparse.linalg.bicgstab(M, b, M=inner, rtol=_SOLVED, maxiter=500)[0]
 
 
 def solver_for(grid: Grid) -> str:
@@ -183,11 +180,13 @@ def slow_modes(p: Array, shift: complex, solve: Solve, count: int) -> Array:
         x = solve((b - p * b.sum()).astype(kind))
         return x - p * x.sum()
 
-    inverse = linalg.LinearOperator((len(p), len(p)), deflated, dtype=kind)
+    inverse = scipy.sparse.linalg.LinearOperator((len(p), len(p)), deflated, dtype=kind)
     start = np.cos(np.arange(len(p), dtype=float)).astype(kind)  # leaves every random stream alone
     try:
-        found = linalg.eigs(inverse, k=count, v0=start, return_eigenvectors=False, tol=1e-9)
-    except linalg.ArpackNoConvergence as error:
+        found = scipy.sparse.linalg.eigs(
+            inverse, k=count, v0=start, return_eigenvectors=False, tol=1e-9
+        )
+    except scipy.sparse.linalg.ArpackNoConvergence as error:
         known = np.full(count, np.nan, dtype=complex)
         known[: len(error.eigenvalues)] = error.eigenvalues
         found = known

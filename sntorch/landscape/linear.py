@@ -27,8 +27,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import scipy
 import torch
-from scipy.linalg import solve_continuous_lyapunov, solve_discrete_lyapunov
 from torch import Tensor
 
 from sntorch import checks
@@ -111,7 +111,7 @@ def linear_flow(A: Tensor, diffusion: Diffusion = 1.0) -> LinearSteadyState:
     slowest = float(torch.linalg.eigvals(exact).real.max())
     if slowest >= 0:
         raise ValueError(f"A: expected eigenvalues with real parts < 0, got {slowest:.4g}")
-    C = torch.from_numpy(solve_continuous_lyapunov(exact.numpy(), -2 * D.numpy()))
+    C = torch.from_numpy(scipy.linalg.solve_continuous_lyapunov(exact.numpy(), -2 * D.numpy()))
     C = (C + C.T) / 2
     R = (exact @ C - C @ exact.T) / 2
     return _steady_state(exact, C, R, C, D, 1.0, 0.0, A)
@@ -152,7 +152,7 @@ def linear_map(M: Tensor, noise: float | Tensor = 1.0, *, dt: float = 1.0) -> Li
     largest = float(torch.linalg.eigvals(exact).abs().max())
     if largest >= 1:
         raise ValueError(f"M: expected eigenvalues inside the unit circle, got {largest:.4g}")
-    C = torch.from_numpy(solve_discrete_lyapunov(exact.numpy(), S.numpy()))
+    C = torch.from_numpy(scipy.linalg.solve_discrete_lyapunov(exact.numpy(), S.numpy()))
     C = (C + C.T) / 2
     C1 = exact @ C
     middle = (2 * C + C1 + C1.T) / 4

@@ -20,10 +20,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sparse
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.stats import poisson
 from torch import Tensor
 
 from sntorch import checks
@@ -112,7 +111,7 @@ def relax(
     L = jump.matrix
     rest, *_ = stationary(L, solver_for(grid))
     largest = float(-L.diagonal().min()) or 1.0
-    step = sparse.csr_matrix(sparse.identity(len(p), format="csr") + L / largest)
+    step = scipy.sparse.csr_matrix(scipy.sparse.identity(len(p), format="csr") + L / largest)
     course = [p]
     for early, late in itertools.pairwise([0.0, *moments]):
         course.append(_advance(step, course[-1], largest * (late - early)))
@@ -126,11 +125,11 @@ def relax(
     )
 
 
-def _advance(step: sparse.csr_matrix, p: NDArray[Any], events: float) -> NDArray[Any]:
+def _advance(step: scipy.sparse.csr_matrix, p: NDArray[Any], events: float) -> NDArray[Any]:
     """Return p after a Poisson number of Markov steps with mean `events`."""
-    first, last = (int(poisson.ppf(q, events)) for q in (_CUT, 1 - _CUT))
+    first, last = (int(scipy.stats.poisson.ppf(q, events)) for q in (_CUT, 1 - _CUT))
     last = max(last, first) + 2
-    weights = poisson.pmf(np.arange(last + 1), events)
+    weights = scipy.stats.poisson.pmf(np.arange(last + 1), events)
     weights[:first] = 0
     total = np.zeros_like(p)
     for weight in weights / weights.sum():

@@ -25,8 +25,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy.stats import sobol_indices
 from torch import Tensor
 
 from sntorch import checks
@@ -212,7 +212,7 @@ def global_sensitivity(
     if not whole.std() > 1e-14 * abs(whole.mean()):
         raise ValueError("measure: expected a number that changes over the box, got a constant")
     values = {"f_A": f_A[None], "f_B": f_B[None], "f_AB": np.stack(f_AB)[:, None]}
-    found: Any = sobol_indices(func=values, n=samples)
+    found: Any = scipy.stats.sobol_indices(func=values, n=samples)
     first_error, total_error = _bootstrap(f_A, f_B, np.stack(f_AB))
     return SobolIndices(
         first=low.new_tensor(found.first_order.ravel()),
@@ -265,7 +265,7 @@ def _bootstrap(f_A: Any, f_B: Any, f_AB: Any, draws: int = 200) -> tuple[Any, An
         values = {
             "f_A": f_A[None, rows], "f_B": f_B[None, rows], "f_AB": f_AB[:, None][:, :, rows]
         }  # fmt: skip
-        found: Any = sobol_indices(func=values, n=len(f_A))
+        found: Any = scipy.stats.sobol_indices(func=values, n=len(f_A))
         first.append(found.first_order.ravel())
         total.append(found.total_order.ravel())
     return np.std(first, 0), np.std(total, 0)

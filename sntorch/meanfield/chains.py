@@ -13,8 +13,8 @@ largest root of its determinant (Berman and Plemmons 1979), the exponential of t
 from __future__ import annotations
 
 import numpy as np
+import scipy
 import torch
-from scipy.linalg import LinAlgError, solve_banded
 from torch import Tensor
 
 __all__ = ["beyond", "solve"]
@@ -34,8 +34,8 @@ def solve(leak: Tensor, z: Tensor, W: Tensor, right: Tensor, far: Tensor | None 
     tall = right.masked_fill(bad[:, None, None, None], 0).permute(0, 3, 1, 2).reshape(B * n * P, -1)
     options = {"overwrite_ab": True, "check_finite": False}
     try:
-        found = solve_banded((P, P), bands, tall.cpu().numpy(), **options)
-    except LinAlgError:
+        found = scipy.linalg.solve_banded((P, P), bands, tall.cpu().numpy(), **options)
+    except scipy.linalg.LinAlgError:
         return torch.full_like(right, torch.nan)
     psi = torch.from_numpy(found).to(right).reshape(B, n, P, -1).permute(0, 2, 3, 1)
     return psi.masked_fill(bad[:, None, None, None], torch.nan)

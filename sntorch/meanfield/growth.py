@@ -15,10 +15,9 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.signal import lfilter
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 from torch import Tensor
 
 from sntorch.meanfield import chains
@@ -138,9 +137,9 @@ class _Perturbation:
             return math.log(edge)
         options: dict[str, Any] = {"v0": x, "tol": _SURE, "maxiter": _RESTARTS}
         try:
-            operator = LinearOperator((x.size, x.size), self.step)
-            found = eigs(operator, k=2, return_eigenvectors=False, **options)
-        except ArpackNoConvergence as failure:
+            operator = scipy.sparse.linalg.LinearOperator((x.size, x.size), self.step)
+            found = scipy.sparse.linalg.eigs(operator, k=2, return_eigenvectors=False, **options)
+        except scipy.sparse.linalg.ArpackNoConvergence as failure:
             found = failure.eigenvalues
         exact = np.log(np.abs(found)).max(initial=-math.inf)
         # A long past makes eigenvalues of its own out of rounding: they are not what grew.
@@ -154,7 +153,7 @@ class _Perturbation:
         c = self.power @ (self.by_D * D + self.by_mu * (m + now_m) + self.by_v * (w + now_w))
         # X(s) = D(t+1, s) - leak D(t, s) obeys X(s+1) = leak X(s) + c(t, s).
         X = np.stack([
-            lfilter([1], [1, -g], each[::-1], zi=[g * each[-1] / (1 - g)])[0][::-1]
+            scipy.signal.lfilter([1], [1, -g], each[::-1], zi=[g * each[-1] / (1 - g)])[0][::-1]
             for g, each in zip(self.leak, c, strict=True)
         ])  # fmt: skip
         new = np.empty_like(D)

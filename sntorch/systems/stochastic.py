@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import final
 
+import scipy
 import torch
-from scipy.linalg import solve_continuous_lyapunov
 from torch import Tensor
 
 from sntorch import checks
@@ -145,7 +145,9 @@ class OrnsteinUhlenbeck(Explicit, Flow):
             raise ValueError(f"A: expected eigenvalues with real parts < 0, got {slowest:.4g}")
         D = torch.as_tensor(self.diffusion, dtype=A.dtype, device="cpu").detach()
         D = D if D.ndim == 2 else torch.diag(D.expand(self.size))
-        return torch.from_numpy(solve_continuous_lyapunov(A.numpy(), -2 * D.numpy())).to(self.A)
+        return torch.from_numpy(
+            scipy.linalg.solve_continuous_lyapunov(A.numpy(), -2 * D.numpy())
+        ).to(self.A)
 
 
 @final
