@@ -4,6 +4,11 @@ from sntorch.training.callbacks import FluxMonitor as FluxMonitor
 from sntorch.training.callbacks import LyapunovMonitor as LyapunovMonitor
 from sntorch.training.callbacks import MeanFieldMonitor as MeanFieldMonitor
 from sntorch.training.callbacks import SpectrumMonitor as SpectrumMonitor
+from sntorch.training.ensemble import at_edge as at_edge
+from sntorch.training.flossing import GradientFlossing as GradientFlossing
+from sntorch.training.losses import jacobian_norm_regularizer as jacobian_norm_regularizer
+from sntorch.training.losses import lyapunov_regularizer as lyapunov_regularizer
+from sntorch.training.losses import spectral_radius_regularizer as spectral_radius_regularizer
 from sntorch.training.modules import SequenceModel as SequenceModel
 from sntorch.training.monitor import Monitor as Monitor
 from sntorch.training.runs import ExactResume as ExactResume

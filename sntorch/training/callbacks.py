@@ -19,7 +19,6 @@ from sntorch.analysis import (
     lyapunov_spectrum,
 )
 from sntorch.cells import SNT, SNTCell
-from sntorch.couplings import Coupling
 from sntorch.dynamics import observing, rollout
 from sntorch.landscape import (
     AreaRates,
@@ -31,6 +30,7 @@ from sntorch.landscape import (
 )
 from sntorch.meanfield import MeanField, solve
 from sntorch.results import Result
+from sntorch.training.ensemble import ensemble
 from sntorch.training.monitor import Monitor
 from sntorch.training.probes import Probe, recurrent_part
 
@@ -178,24 +178,4 @@ class MeanFieldMonitor(Monitor):
         """Return the mean field of the ensemble that fits the network best."""
         cell: Any = probe.f
         with observing(cell, probe.u):
-            return {"meanfield": solve(**_ensemble(cell, probe.x), transfer=cell.transfer)}
-
-
-def _ensemble(cell: SNTCell, x: Tensor | None) -> dict[str, Any]:
-    """Return the arguments of `solve` that describe the network and its input (T, R, I)."""
-    n = cell.size
-    J = cell.coupling.to_dense() if isinstance(cell.coupling, Coupling) else cell.coupling
-    threshold, noise = cell.threshold.expand(n), cell.noise.square().expand(n)
-    if x is not None and cell.input_weight is not None:
-        drive = x.flatten(0, -2) @ cell.input_weight.T
-        threshold, noise = threshold - drive.mean(0), noise + drive.var(0, correction=0)
-    numbers = {
-        "gain": cell.gain.mean(),
-        "leak": cell.leak.mean(),
-        "mean": n * J.mean(),
-        "std": (n * J.var()).sqrt(),
-        "threshold": threshold.mean(),
-        "threshold_std": threshold.std(),
-        "noise": noise.mean().sqrt(),
-    }
-    return {name: float(value) for name, value in numbers.items()}
+            return {"meanfield": solve(**ensemble(cell, probe.x), transfer=cell.transfer)}

@@ -1,0 +1,134 @@
+"""The random ensemble to which a network belongs, and where in it the edge of chaos lies."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from torch import Tensor
+
+from sntorch import checks
+from sntorch.cells import SNTCell
+from sntorch.couplings import Coupling
+from sntorch.meanfield import solve
+
+__all__ = ["at_edge", "ensemble"]
+
+_RANGE = (0.02, 50.0)  # factors of the present value between which a new one is sought
+_POINTS = 41
+
+
+def ensemble(cell: SNTCell, x: Tensor | None = None) -> dict[str, Any]:
+    """Return the arguments of `meanfield.solve` that describe a cell and its input (..., I).
+
+    What the network reads counts as disorder of the thresholds, as far as it is constant over rows
+    and time, and else as noise.
+    """
+    n = cell.size
+    J = cell.coupling.to_dense() if isinstance(cell.coupling, Coupling) else cell.coupling
+    threshold, noise = cell.threshold.expand(n), cell.noise.square().expand(n)
+    if x is not None and cell.input_weight is not None:
+        drive = x.flatten(0, -2) @ cell.input_weight.T
+        threshold, noise = threshold - drive.mean(0), noise + drive.var(0, correction=0)
+    numbers = {
+        "gain": cell.gain.mean(),
+        "leak": cell.leak.mean(),
+        "mean": n * J.mean(),
+        "std": (n * J.var()).sqrt(),
+        "threshold": threshold.mean(),
+        "threshold_std": threshold.std(),
+        "noise": noise.mean().sqrt(),
+    }
+    return {name: float(value) for name, value in numbers.items()}
+
+
+def at_edge(
+    cell: SNTCell,
+    target_exponent: float = 0.0,
+    *,
+    parameter: str = "gain",
+    x: Tensor | None = None,
+) -> SNTCell:
+    r"""Return the cell, changed so that mean-field theory gives it a certain largest exponent.
+
+    A critical initialisation: mean and variance of the couplings, leak, thresholds, noise and the
+    drive are measured, `meanfield.solve` is asked for the exponent at other gains or coupling
+    strengths, and the cell takes the value nearest to its own.  A network of N neurons differs from
+    theory by about :math:`1/\sqrt N`.  Theory is that of independent couplings of one population.
+
+    Parameters
+    ----------
+    cell
+        The cell, which is changed in place.
+    target_exponent
+        In nats per step, within +-10.
+    parameter
+        ``"gain"`` multiplies the gains, ``"std"`` the deviations of the couplings from their mean,
+        which must be a dense tensor.
+    x
+        Sequences (..., I) that it will read, for instance a training batch; none by default.
+
+    Raises
+    ------
+    ValueError
+        On wrong arguments, and if no value between 1/50 and 50 times the present one has the
+        target exponent: the exponents that there are stand in the message.
+
+    References
+    ----------
+    L. Molgedey, J. Schuchhardt, H. G. Schuster, Phys. Rev. Lett. 69 (1992) 3717.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> cell = snt.SNTCell(snt.couplings.gaussian(2000, generator=torch.Generator()), noise=0.3)
+    >>> at_edge(cell).gain  # noise suppresses chaos: without it the gain would be 1
+    tensor(1.5...)
+    """
+    if not isinstance(cell, SNTCell):
+        raise ValueError(f"cell: expected an SNTCell, got {type(cell).__name__}")
+    target = checks.number("target_exponent", target_exponent, -10, 10)
+    checks.one_of("parameter", parameter, ("gain", "std"))
+    if parameter == "std" and isinstance(cell.coupling, Coupling):
+        got = type(cell.coupling).__name__
+        raise ValueError(f"parameter: expected 'gain' for a layer of couplings, got a {got}")
+    if x is not None:
+        checks.finite("x", checks.same_kind("x", checks.floating("x", x, 2), cell.gain, "the cell"))
+        if x.shape[-1] != cell.input_size:
+            raise ValueError(f"x: expected (..., {cell.input_size}), got {tuple(x.shape)}")
+    with torch.no_grad():
+        settings = ensemble(cell, x)
+        factor = _factor(settings, target, parameter, cell.transfer)
+        if parameter == "gain":
+            cell.gain = cell.gain * factor
+        else:
+            mean = cell.coupling.mean()
+            cell.coupling.copy_(mean + factor * (cell.coupling - mean))
+    return cell
+
+
+def _factor(settings: dict[str, Any], target: float, parameter: str, transfer: Any) -> float:
+    """Return by what to multiply: the crossing nearest to 1 on the scale of logarithms."""
+    start = settings[parameter]
+    if not start:
+        raise ValueError(f"cell: expected a {parameter} that is not 0, got 0")
+
+    def gap(logs: Any) -> Any:
+        values = start * np.exp(np.atleast_1d(logs))
+        field = solve(**settings | {parameter: torch.from_numpy(values)}, transfer=transfer)
+        return field.lyapunov.numpy() - target
+
+    logs = np.linspace(*np.log(_RANGE), _POINTS)
+    gaps = gap(logs)
+    crossing = np.flatnonzero(np.sign(gaps[:-1]) * np.sign(gaps[1:]) <= 0)
+    if not len(crossing):
+        low, high = (float(f(gaps[np.isfinite(gaps)])) + target for f in (np.min, np.max))
+        raise ValueError(
+            f"target_exponent: expected one from {low:.3g} to {high:.3g}, which values of the "
+            f"{parameter} give, got {target}"
+        )
+    i = crossing[np.abs(logs[crossing]).argmin()]
+    return math.exp(brentq(lambda log: float(gap(log)[0]), logs[i], logs[i + 1], xtol=1e-6))
