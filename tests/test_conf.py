@@ -66,7 +66,11 @@ def test_model_task_and_monitors_are_built_and_fit_each_other(overrides):
     model, task = instantiate(cfg.model), instantiate(cfg.task)
     task.setup("fit")
     x, _ = next(iter(task.val_dataloader()))
-    assert model(x[:4]).shape == (4, task.output_size)
+    shape = (4, task.output_size) if task.when == "last" else (4, x.shape[1], task.output_size)
+    assert model(x[:4]).shape == shape
+    assert (model.kind, model.when) == (task.kind, task.when)
+    assert cfg.metric == {"classification": "val/accuracy", "regression": "val/loss"}[task.kind]
+    assert cfg.checkpoint.mode == {"classification": "max", "regression": "min"}[task.kind]
     assert model.configure_optimizers()
     for monitor in cfg.callbacks.values():
         assert instantiate(monitor).records

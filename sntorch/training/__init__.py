@@ -6,6 +6,8 @@ from sntorch.training.callbacks import MeanFieldMonitor as MeanFieldMonitor
 from sntorch.training.callbacks import SpectrumMonitor as SpectrumMonitor
 from sntorch.training.ensemble import at_edge as at_edge
 from sntorch.training.flossing import GradientFlossing as GradientFlossing
+from sntorch.training.forecasting import LorenzTask as LorenzTask
+from sntorch.training.forecasting import MackeyGlassTask as MackeyGlassTask
 from sntorch.training.losses import jacobian_norm_regularizer as jacobian_norm_regularizer
 from sntorch.training.losses import lyapunov_regularizer as lyapunov_regularizer
 from sntorch.training.losses import spectral_radius_regularizer as spectral_radius_regularizer
@@ -13,4 +15,9 @@ from sntorch.training.modules import SequenceModel as SequenceModel
 from sntorch.training.monitor import Monitor as Monitor
 from sntorch.training.runs import ExactResume as ExactResume
 from sntorch.training.runs import RunRecorder as RunRecorder
+from sntorch.training.synthetic import AddingTask as AddingTask
+from sntorch.training.synthetic import CopyTask as CopyTask
+from sntorch.training.synthetic import DelayedXorTask as DelayedXorTask
+from sntorch.training.synthetic import FlipFlopTask as FlipFlopTask
 from sntorch.training.tasks import DigitsTask as DigitsTask
+from sntorch.training.tasks import Task as Task

@@ -144,8 +144,7 @@ class GradientFlossing(pl.Callback):
         """Find the recurrent part and make the optimizer of its parameters."""
         _, part = recurrent_part(pl_module, self.part)
         size = as_dynamics(part).size
-        if 0 < size < self.k:
-            raise ValueError(f"k: expected 1 <= k <= {size}, the state of the part, got {self.k}")
+        checks.count("k", self.k, high=size if size > 0 else None)
         self._parameters = [p for p in part.parameters() if p.requires_grad]
         if not self._parameters:
             raise ValueError("part: expected a part with trainable parameters, got none")

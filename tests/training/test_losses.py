@@ -7,7 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from references import random_generator
-from scenes import IN, STEPS, H, TinyTask, snt_model, torch_model, trainer, weights
+from scenes import IN, H, TinyTask, snt_model, torch_model, trainer, weights
 from torch import nn
 
 import sntorch as snt
@@ -38,11 +38,10 @@ def states(*shape, seed=1):
     return torch.randn(*shape, generator=random_generator(seed), dtype=torch.float64)
 
 
-def exponents(f, u, x, steps=20):
-    size = snt.as_dynamics(f).size
-    return snt.analysis.lyapunov_spectrum(
-        f, u, steps - steps // 5, transient=steps // 5, x=x, k=min(3, size)
-    ).exponents
+def exponent(f, u, x, transient):
+    steps = len(x) - transient
+    found = snt.analysis.max_lyapunov(f, u, steps, transient=transient, x=x)
+    return float(found.exponents.mean())
 
 
 LOSSES = {
@@ -68,9 +67,7 @@ def test_gradient_is_that_of_finite_differences(name, loss):
     value = LOSSES[loss](f, u, x)
     gradients = torch.autograd.grad(value, parameters, allow_unused=True)
     found = sum(
-        float((g * d).sum())
-        for g, d in zip(gradients, directions, strict=True)
-        if g is not None
+        float((g * d).sum()) for g, d in zip(gradients, directions, strict=True) if g is not None
     )
 
     def at(h):
@@ -106,58 +103,49 @@ def test_losses_are_what_the_formulas_say():
     many = jacobian_norm_regularizer(
         f, u, x=x[0], target=0.4, vectors=4000, generator=random_generator(1)
     )
-    assert float(many) == pytest.approx(float(loss), rel=0.1)
+    assert many.item() == pytest.approx(loss.item(), rel=0.1)
 
 
 @pytest.mark.parametrize("target", [-0.3, 0.0])
 @pytest.mark.parametrize("name", ["SNT", "RNN", "GRU", "LSTM"])
 def test_the_exponent_of_a_small_network_reaches_its_target(name, target):
     f = part(name)
-    size = snt.as_dynamics(f).size
-    u, x = torch.zeros(8, size).double(), 0.3 * states(20, 8, IN)
-    before = float(exponents(f, u, x)[:, 0].mean())
-    optimizer = torch.optim.Adam(f.parameters(), lr=0.02)
+    u, x = torch.zeros(4, snt.as_dynamics(f).size).double(), 0.3 * states(15, 4, IN)
+    before = exponent(f, u, x, 3)
+    optimizer = torch.optim.Adam(f.parameters(), lr=0.03)
     for _ in range(60):
-        loss = lyapunov_regularizer(f, u, 16, transient=4, x=x, target=target, interval=2)
-        if loss < 1e-5:
+        loss = lyapunov_regularizer(f, u, 12, transient=3, x=x, target=target)
+        if loss < 2e-5:
             break
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(f.parameters(), 1.0)
         optimizer.step()
-    after = float(exponents(f, u, x)[:, 0].mean())
     assert abs(before - target) > 0.05
-    assert after == pytest.approx(target, abs=0.02)
+    assert exponent(f, u, x, 3) == pytest.approx(target, abs=0.01)
 
 
 # The callback
 
 
-def measured(model, k=3):
-    """Return the mean exponents of a model on all sequences of the tiny task, over all steps."""
-    x = TinyTask().data.tensors[0].transpose(0, 1)
-    u = torch.zeros(x.shape[1], snt.as_dynamics(model).size)
-    spectrum = snt.analysis.lyapunov_spectrum(model, u, STEPS - 2, transient=2, x=x, k=k)
-    return spectrum.exponents.mean(0)
-
-
-@pytest.mark.parametrize("kind", ["snt", "RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("kind", ["snt", "GRU", "LSTM"])
 def test_pretraining_brings_exponents_to_their_target_before_the_first_batch(kind):
     model = snt_model(noise=0.0) if kind == "snt" else torch_model(kind)
     floss = GradientFlossing(
-        k=2, target=-0.15, pretrain=150, every_n_steps=0, lr=0.01, rows=16, steps=7, transient=2
+        target=-0.1, pretrain=50, every_n_steps=0, lr=0.02, rows=16, steps=7, transient=2
     )
-    before = measured(model, 2)
-    seen = []
+    x = TinyTask().data.tensors[0].transpose(0, 1)
+    u = torch.zeros(48, snt.as_dynamics(model).size)
+    before, seen = exponent(model, u, x, 2), []
 
     class Look(pl.Callback):
         def on_train_batch_start(self, *args, **kwargs):
-            seen.append(measured(model, 2))
+            seen.append(exponent(model, u, x, 2))
 
     trainer(1, [floss, Look()], max_steps=1).fit(model, TinyTask())
-    assert floss.done == 150
-    assert (before + 0.15).abs().max() > 0.1
-    assert (seen[0] + 0.15).abs().max() < 0.05
+    assert floss.done == 50
+    assert abs(before + 0.1) > 0.1
+    assert abs(seen[0] + 0.1) < 0.05
 
 
 def test_every_nth_batch_with_steps_of_its_own_and_none_elsewhere():
@@ -179,9 +167,6 @@ def test_every_nth_batch_with_steps_of_its_own_and_none_elsewhere():
 class Gradients(pl.Callback):
     def __init__(self):
         self.seen = []
-
-    def on_before_zero_grad(self, trainer, pl_module, optimizer):
-        pass
 
     def on_train_batch_end(self, trainer, pl_module, *args):
         self.seen.append([p.grad.clone() for p in pl_module.parameters()])
@@ -233,6 +218,7 @@ def test_exponents_are_logged_beside_those_of_the_monitor():
         assert math.isfinite(float(runner.callback_metrics[name]))
 
 
+@pytest.mark.filterwarnings("ignore:.*exists and is not empty.*:UserWarning")
 def test_a_resumed_run_goes_on_to_the_same_bits(tmp_path):
     def run(epochs, folder, resumed=None):
         model = snt_model(noise=0.0)
@@ -258,8 +244,8 @@ def test_a_gradient_that_is_not_finite_is_not_used():
 
     model: Any = snt_model(noise=0.0)
     model.recurrent.cell.leak = 0.0
-    floss = GradientFlossing(every_n_steps=1)
-    trainer(1, [floss, Broken()]).fit(model, TinyTask())
+    floss = GradientFlossing(every_n_steps=1, weight=1.0)
+    trainer(1, [Broken(), floss]).fit(model, TinyTask())
     assert floss.skipped == floss.done == 3
     assert weights(model).isfinite().all()
 
@@ -283,8 +269,7 @@ def test_wrong_arguments_of_the_loss_and_the_callback_are_named(settings, messag
     with pytest.raises(ValueError, match=message):
         lyapunov_regularizer(part("SNT"), torch.zeros(H).double(), steps, **others)
     with pytest.raises(ValueError, match=message):
-        floss = GradientFlossing(**settings)
-        floss.on_fit_start(trainer(1), snt_model())
+        GradientFlossing(**settings).on_fit_start(trainer(1), snt_model())
 
 
 @pytest.mark.parametrize(
