@@ -8,6 +8,8 @@ resolved configuration, ``config.yaml``, beside what `sntorch.training.experimen
 ``sntorch experiment=studies/NAME`` runs a study of `sntorch.studies` and no training: the parts of
 the configuration that say what to train are not read.
 
+`load` gives the trained model of a run back, ``sntorch.load(FOLDER)``.
+
 Hydra composes and instantiates; no code outside this file knows it.
 """
 
@@ -15,9 +17,11 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import Any
+import warnings
+from typing import Any, NamedTuple
 
 import hydra
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -27,7 +31,18 @@ from sntorch.studies.study import write
 from sntorch.training import ExactResume, RunRecorder
 from sntorch.training.experiment import conduct, prepare, steps_at, table
 
-__all__ = ["main", "study", "train"]
+__all__ = ["Loaded", "load", "main", "study", "train"]
+
+
+class Loaded(NamedTuple):
+    """A trained model and where it comes from."""
+
+    model: Any
+    """The model, in evaluation mode, on the CPU."""
+    config: dict[str, Any]
+    """The resolved configuration of its run."""
+    checkpoint: pathlib.Path
+    """The file that was read."""
 
 
 def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
@@ -51,6 +66,75 @@ def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
         _log_hyperparameters(cfg, trainer, tested)
         print(f"\n{table(history, tested)}\n\nfolder: {folder}\n")
     return (history.scalars() | dict(tested))[cfg.metric]
+
+
+def load(path: str | os.PathLike[str]) -> Loaded:
+    """Return the trained model of a run and its configuration.
+
+    Random streams are left as found, and no code of a checkpoint is run.
+
+    Parameters
+    ----------
+    path
+        The folder of a run, of which the last checkpoint is taken, or one checkpoint in it.  Where
+        the last cannot be read the newest that can is, with a warning.
+
+    Raises
+    ------
+    ValueError
+        If there is no run, no checkpoint that can be read, one that is none of sntorch, or one of
+        another configuration: what differs is named.
+
+    Examples
+    --------
+    >>> load("nowhere")
+    Traceback (most recent call last):
+    ValueError: path: expected the folder of a run or a checkpoint, got nowhere
+    """
+    place = pathlib.Path(path)
+    if not place.exists():
+        raise ValueError(f"path: expected the folder of a run or a checkpoint, got {place}")
+    folder = place if place.is_dir() else place.parent.parent
+    if not (folder / "config.yaml").is_file():
+        raise ValueError(f"path: expected a run with config.yaml in {folder}, got none")
+    cfg: Any = OmegaConf.load(folder / "config.yaml")
+    if "model" not in cfg:
+        raise ValueError(f"path: expected a run that trained a model, got {folder}")
+    checkpoint, weights = _read(place)
+    with torch.random.fork_rng():
+        model = instantiate(cfg.model)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"path: expected a checkpoint of the configuration in {folder}, got another; "
+            f"{' '.join(str(error).split())}"
+        ) from error
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    return Loaded(model.eval(), config, checkpoint)
+
+
+def _read(place: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
+    """Return the first of the checkpoints that can be read, and its weights."""
+    files = [place]
+    if place.is_dir():
+        found = sorted(place.glob("checkpoints/*.ckpt"), key=lambda p: p.stat().st_mtime)
+        files = sorted(reversed(found), key=lambda p: p.name != "last.ckpt")
+    if not files:
+        raise ValueError(f"path: expected a checkpoint in {place / 'checkpoints'}, got none")
+    broken: list[str] = []
+    for file in files:
+        try:
+            saved = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever the bytes happen to mean to zip and pickle
+            broken.append(f"{file.name} ({type(error).__name__})")
+            continue
+        if not isinstance(saved, dict) or "state_dict" not in saved:
+            raise ValueError(f"path: expected a checkpoint of a run, got a foreign file {file}")
+        if broken:
+            warnings.warn(f"{', '.join(broken)}: corrupt; {file.name} is taken", stacklevel=3)
+        return file, saved["state_dict"]
+    raise ValueError(f"path: expected a checkpoint that can be read, got {', '.join(broken)}")
 
 
 def study(cfg: DictConfig, folder: pathlib.Path) -> None:

@@ -41,6 +41,7 @@ SAME_FLOOR = {
     ("landscape", "analysis"),
     ("training", "plot"),
     ("studies", "plot"),
+    ("studies", "training"),
     ("cli", "plot"),
     ("cli", "training"),
     ("cli", "studies"),
