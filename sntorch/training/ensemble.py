@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from scipy.optimize import brentq
 from torch import Tensor
@@ -17,8 +16,8 @@ from sntorch.meanfield import solve
 
 __all__ = ["at_edge", "ensemble"]
 
-_RANGE = (0.02, 50.0)  # factors of the present value between which a new one is sought
-_POINTS = 41
+_MOST = 50.0  # a new value is sought between the present one over this, and times this
+_STEPS = 20
 
 
 def ensemble(cell: SNTCell, x: Tensor | None = None) -> dict[str, Any]:
@@ -42,7 +41,7 @@ def ensemble(cell: SNTCell, x: Tensor | None = None) -> dict[str, Any]:
         "threshold_std": threshold.std(),
         "noise": noise.mean().sqrt(),
     }
-    return {name: float(value) for name, value in numbers.items()}
+    return {name: float(value.detach()) for name, value in numbers.items()}
 
 
 def at_edge(
@@ -116,19 +115,24 @@ def _factor(settings: dict[str, Any], target: float, parameter: str, transfer: A
     if not start:
         raise ValueError(f"cell: expected a {parameter} that is not 0, got 0")
 
-    def gap(logs: Any) -> Any:
-        values = start * np.exp(np.atleast_1d(logs))
-        field = solve(**settings | {parameter: torch.from_numpy(values)}, transfer=transfer)
-        return field.lyapunov.numpy() - target
+    def gap(log: float) -> float:
+        value = start * math.exp(log)
+        field = solve(**settings | {parameter: value}, transfer=transfer)
+        return float(field.lyapunov) - target
 
-    logs = np.linspace(*np.log(_RANGE), _POINTS)
-    gaps = gap(logs)
-    crossing = np.flatnonzero(np.sign(gaps[:-1]) * np.sign(gaps[1:]) <= 0)
-    if not len(crossing):
-        low, high = (float(f(gaps[np.isfinite(gaps)])) + target for f in (np.min, np.max))
-        raise ValueError(
-            f"target_exponent: expected one from {low:.3g} to {high:.3g}, which values of the "
-            f"{parameter} give, got {target}"
-        )
-    i = crossing[np.abs(logs[crossing]).argmin()]
-    return math.exp(brentq(lambda log: float(gap(log)[0]), logs[i], logs[i + 1], xtol=1e-6))
+    # Outwards from the present value: far away, with a leak, theory takes longest.
+    width = math.log(_MOST) / _STEPS
+    ends = {1: gap(0.0), -1: gap(0.0)}
+    seen = [ends[1]]
+    for i in range(_STEPS):
+        for side, near in ends.items():
+            ends[side] = far = gap(side * (i + 1) * width)
+            seen.append(far)
+            if near * far <= 0:
+                inner, outer = side * i * width, side * (i + 1) * width
+                return math.exp(brentq(gap, inner, outer, xtol=1e-6))
+    low, high = (f(v for v in seen if math.isfinite(v)) + target for f in (min, max))
+    raise ValueError(
+        f"target_exponent: expected one from {low:.3g} to {high:.3g}, which values of the "
+        f"{parameter} give, got {target}"
+    )

@@ -1,8 +1,8 @@
 """Chaotic series to forecast: at every step the network says what comes `horizon` steps later.
 
-One long series is made; training, validation and test are stretches of it in this order, cut into
-sequences that do not overlap.  Numbers are standardised by the training stretch, so that predicting
-the mean has a mean squared error of about 1, which is chance.
+Sequences are orbits of their own, each from a random start and after a transient: they are on the
+attractor, and no sequence goes on in another.  Numbers are standardised by the training part, so
+that predicting the mean has a mean squared error of about 1, which is chance.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from sntorch.training.tasks import Task
 
 __all__ = ["Forecasting", "LorenzTask", "MackeyGlassTask"]
 
-_TRANSIENT = 500  # samples that are left out, until the series is on its attractor
+_TRANSIENT = 300  # samples that are left out, until an orbit is on the attractor
 
 
 class Forecasting(Task):
-    """A task cut from one series: subclasses say how it is made in `series`."""
+    """A task of chaotic series: subclasses say how they are made in `series`."""
 
     kind, when = "regression", "every"
     chance = 1.0
@@ -51,25 +51,22 @@ class Forecasting(Task):
         }
 
     @abc.abstractmethod
-    def series(self, length: int, rng: np.random.Generator) -> NDArray:
-        """Return the series (length, I), on its attractor from the start."""
+    def series(self, size: int, length: int, rng: np.random.Generator) -> NDArray:
+        """Return `size` series (size, length, I), on the attractor from the start."""
 
     def setup(self, stage: str) -> None:
-        """Make the series once and cut it."""
+        """Make all series once."""
         if self.parts:
             return
-        # A gap of one sequence between the parts: neighbours of one are not in the other.
-        length = self.steps * (sum(self.sizes.values()) + 2) + self.horizon
-        values = self.series(length, np.random.default_rng(self.seed))
-        known = values[: self.steps * self.sizes["train"]]
-        values = (values - known.mean(0)) / known.std(0)
-        start, dtype = 0, torch.get_default_dtype()
+        length, total = self.steps + self.horizon, sum(self.sizes.values())
+        values = self.series(total, length, np.random.default_rng(self.seed))
+        known = values[: self.sizes["train"]]
+        values = (values - known.mean((0, 1))) / known.std((0, 1))
+        dtype, start = torch.get_default_dtype(), 0
         for name, size in self.sizes.items():
-            stop = start + size * self.steps
-            pair = (values[start:stop], values[start + self.horizon : stop + self.horizon])
-            cut = (torch.as_tensor(p, dtype=dtype).reshape(size, self.steps, -1) for p in pair)
-            self.parts[name] = TensorDataset(*cut)
-            start = stop + self.steps
+            part = torch.as_tensor(values[start : start + size], dtype=dtype)
+            self.parts[name] = TensorDataset(part[:, : self.steps], part[:, self.horizon :])
+            start += size
 
 
 class MackeyGlassTask(Forecasting):
@@ -130,19 +127,19 @@ class MackeyGlassTask(Forecasting):
         if abs(10 * tau - round(10 * tau)) > 1e-9:
             raise ValueError(f"tau: expected a multiple of 0.1, got {tau}")
 
-    def series(self, length: int, rng: np.random.Generator) -> NDArray:
-        """Return the concentrations (length, 1)."""
-        lag = round(10 * self.tau)
-        c = (1.2 + 0.2 * (rng.random(lag + 1) - 0.5)).tolist()
-
-        def made(past: float) -> float:
-            return 0.2 * past / (1 + past**10)
-
-        for n in range(lag, lag + 10 * (length + _TRANSIENT)):
-            first = made(c[n - lag]) - 0.1 * c[n]
-            second = made(c[n - lag + 1]) - 0.1 * (c[n] + 0.1 * first)
-            c.append(c[n] + 0.05 * (first + second))
-        return np.array(c[-10 * length :: 10])[:, None]
+    def series(self, size: int, length: int, rng: np.random.Generator) -> NDArray:
+        """Return concentrations (size, length, 1)."""
+        lag, steps = round(10 * self.tau), 10 * (length + _TRANSIENT)
+        c = np.empty((lag + 1 + steps, size))
+        c[: lag + 1] = 1.2 + 0.2 * rng.uniform(-1, 1, size)
+        made = 0.2 * c[0] / (1 + c[0] ** 10)
+        for n in range(lag, lag + steps):
+            past = c[n - lag + 1]
+            soon = 0.2 * past / (1 + past**10)
+            first = made - 0.1 * c[n]
+            second = soon - 0.1 * (c[n] + 0.1 * first)
+            c[n + 1], made = c[n] + 0.05 * (first + second), soon
+        return c[-10 * length :: 10].T[..., None]
 
 
 class LorenzTask(Forecasting):
@@ -189,10 +186,10 @@ class LorenzTask(Forecasting):
         super().__init__(horizon, steps, sequences, held_out, batch_size, seed)
         self.dt = checks.number("dt", dt, 0.001, 0.1)
 
-    def series(self, length: int, rng: np.random.Generator) -> NDArray:
-        """Return the states (length, 3)."""
-        u = torch.from_numpy(rng.standard_normal(3) + np.array([1.0, 1.0, 25.0]))
+    def series(self, size: int, length: int, rng: np.random.Generator) -> NDArray:
+        """Return states (size, length, 3)."""
+        u = torch.from_numpy(rng.standard_normal((size, 3)) * 5 + np.array([0.0, 0.0, 25.0]))
         flow = RungeKutta4(Lorenz(), dt=self.dt / 4)
         with torch.no_grad():
             orbit = rollout(flow, u, 4 * (length + _TRANSIENT), every=4)
-        return orbit[_TRANSIENT:].numpy()
+        return orbit[_TRANSIENT:].transpose(0, 1).numpy()

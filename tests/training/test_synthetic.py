@@ -112,29 +112,29 @@ def test_xor_of_two_past_bits():
 
 
 @pytest.mark.parametrize("kind", ["Mackey-Glass", "Lorenz"])
-def test_the_target_is_the_future_and_parts_do_not_overlap(kind):
+def test_the_target_is_the_future(kind):
     task = KINDS[kind]()
     x, y = data(task)
     assert torch.equal(x[:, 3:], y[:, :-3])
-    assert torch.equal(x[1:, :3], y[:-1, -3:])
-    assert x.mean().abs() < 1e-5
-    assert not (data(task, "val")[0][0] == y[-1]).all()
+    assert x.mean().abs() < 0.2
+    assert len({tuple(row) for row in x[:, 0].tolist()}) == len(x)
 
 
 def test_mackey_glass_obeys_its_equation():
-    fine = MackeyGlassTask().series(400, np.random.default_rng(0))[:, 0]
-    # Central differences of the samples beside the right-hand side, from time 17 on.
-    slope, past, now = (fine[18:] - fine[16:-2]) / 2, fine[:382], fine[17:-1]
+    fine = MackeyGlassTask().series(3, 120, np.random.default_rng(0))[..., 0]
+    past, now = fine[:, :-17], fine[:, 17:]
     right = 0.2 * past / (1 + past**10) - 0.1 * now
-    assert np.corrcoef(slope, right)[0, 1] > 0.99
-    assert np.abs(slope - right).mean() < 0.1 * np.abs(right).mean()
+    simpson = (right[:, :-2] + 4 * right[:, 1:-1] + right[:, 2:]) / 3
+    change = now[:, 2:] - now[:, :-2]
+    assert np.abs(change - simpson).max() < 0.02 * np.abs(change).max()
     assert 0.2 < fine.min() < fine.max() < 1.5
+    assert fine.std() > 0.15
 
 
 def test_lorenz_is_on_its_attractor():
-    values = LorenzTask().series(2000, np.random.default_rng(0))
-    assert values[:, 2].mean() == pytest.approx(23.5, abs=0.8)
-    assert values.std(0) == pytest.approx([7.9, 9.0, 8.6], abs=0.6)
+    values = LorenzTask().series(200, 40, np.random.default_rng(0))
+    assert values[..., 2].mean() == pytest.approx(23.5, abs=0.6)
+    assert values.std((0, 1)) == pytest.approx([7.9, 9.0, 8.6], abs=0.6)
 
 
 @every_kind
