@@ -112,7 +112,7 @@ def run(
     task: str = "delayed_xor",
     delay: int = 10,
     size: int = 64,
-    k: int = 16,
+    k: int = 32,
     target: float = 0.0,
     updates: int = 400,
     pretrain: int = 60,
@@ -120,7 +120,7 @@ def run(
     until: int = 200,
     lr: float = 0.003,
     flossing_lr: float = 0.003,
-    seeds: int = 3,
+    seeds: int = 5,
     seed: int = 0,
 ) -> Iterator[Flossing]:
     """Yield the study with one seed more each time.

@@ -13,6 +13,7 @@ from sntorch.training.losses import lyapunov_regularizer as lyapunov_regularizer
 from sntorch.training.losses import spectral_radius_regularizer as spectral_radius_regularizer
 from sntorch.training.modules import SequenceModel as SequenceModel
 from sntorch.training.monitor import Monitor as Monitor
+from sntorch.training.reservoir import fit_readout as fit_readout
 from sntorch.training.runs import ExactResume as ExactResume
 from sntorch.training.runs import RunRecorder as RunRecorder
 from sntorch.training.synthetic import AddingTask as AddingTask

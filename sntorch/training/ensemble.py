@@ -130,7 +130,8 @@ def _factor(settings: dict[str, Any], target: float, parameter: str, transfer: A
             seen.append(far)
             if near * far <= 0:
                 inner, outer = side * i * width, side * (i + 1) * width
-                return math.exp(brentq(gap, inner, outer, xtol=1e-6))
+                root: Any = brentq(gap, inner, outer, xtol=1e-6)
+                return math.exp(root)
     low, high = (f(v for v in seen if math.isfinite(v)) + target for f in (min, max))
     raise ValueError(
         f"target_exponent: expected one from {low:.3g} to {high:.3g}, which values of the "

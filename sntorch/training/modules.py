@@ -88,16 +88,19 @@ class SequenceModel(pl.LightningModule):
         return self.readout(features[:, -1] if self.when == "last" else features)
 
     def setup(self, stage: str) -> None:
+        """Refuse a task that does not fit, before any training."""
+        task = getattr(self.trainer, "datamodule", None)
+        if isinstance(task, Task):
+            self.check_task(task)
+
+    def check_task(self, task: Task) -> None:
         """Refuse a task whose sizes or targets are not those of the model.
 
         Raises
         ------
         ValueError
-            Before any training, naming what the task has and the model has not.
+            Naming what the task has and the model has not.
         """
-        task = getattr(self.trainer, "datamodule", None)
-        if not isinstance(task, Task):
-            return
         mine: dict[str, Any] = {
             "input_size": getattr(self.recurrent, "input_size", task.input_size),
             "output_size": self.readout.out_features,

@@ -168,13 +168,15 @@ class Gradients(pl.Callback):
     def __init__(self):
         self.seen = []
 
-    def on_train_batch_end(self, trainer, pl_module, *args):
-        self.seen.append([p.grad.clone() for p in pl_module.parameters()])
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        parameters: Any = pl_module.parameters()
+        self.seen.append([p.grad.clone() for p in parameters])
 
 
 def test_a_weight_adds_the_clipped_gradient_to_that_of_the_batch():
     runs = []
-    for settings in (None, {"weight": 0.5, "clip": 1e6}, {"weight": 0.5, "clip": 1e-3}):
+    choices: list[Any] = [None, {"weight": 0.5, "clip": 1e6}, {"weight": 0.5, "clip": 1e-3}]
+    for settings in choices:
         model, look = torch_model("GRU"), Gradients()
         options: dict[str, Any] = {"steps": 7, "transient": 2, "rows": 16}
         callbacks = [look] if settings is None else [
@@ -240,7 +242,8 @@ def test_a_gradient_that_is_not_finite_is_not_used():
     class Broken(pl.Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
             # J = 0: the growth rate is -inf and has no gradient.
-            pl_module.recurrent.cell.coupling.data.zero_()
+            part: Any = pl_module.recurrent
+            part.cell.coupling.data.zero_()
 
     model: Any = snt_model(noise=0.0)
     model.recurrent.cell.leak = 0.0
