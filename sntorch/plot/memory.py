@@ -34,10 +34,10 @@ def _(result: MemoryCapacity, ax: Axes | None = None) -> Axes:
     error = np.sqrt((errors**2).sum(0)) / len(rows)
     ax.fill_between(delays, mean - error, mean + error, color=DARK, alpha=0.25, linewidth=0)
     ax.plot(delays, mean, color=DARK, label="mean ± s.e.", zorder=3)
-    for value, label in ((1, "all"), (0, "nothing")):
+    for value, label in ((1, "all, and nothing"), (0, None)):
         ax.axhline(value, label=label, **THEORY)
     name_axes(ax, "delay (steps)", "share of the input that is read out", whole=True)
     scalars = result.scalars()
     total = plus_minus(scalars["memory"], scalars["memory_stderr"])
-    highest = f"at most N = {result.size}, rank {int(array(result.rank).max())}"
+    highest = f"at most N = {result.size}, rank {array(result.rank).max():.0f}"
     return finish(ax, "Memory capacity", rows, f"sum {total}; {highest}")

@@ -199,6 +199,7 @@ def _learn(
         optimizer=functools.partial(torch.optim.Adam, lr=lr),
     )
     nn.init.zeros_(model.readout.weight)
+    nn.init.zeros_(model.readout.bias)
     task.setup("fit")
     x = task.parts["test"].tensors[0][:_ROWS].transpose(0, 1)
     seen: list[tuple[float, float]] = []

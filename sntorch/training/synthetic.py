@@ -150,7 +150,7 @@ class CopyTask(Generated):
     >>> task = CopyTask(delay=10, length=5)
     >>> task.setup("fit")
     >>> [tuple(part.shape) for part in next(iter(task.val_dataloader()))]
-    [(64, 20, 9), (64, 20)]
+    [(64, 20, 5), (64, 20)]
     """
 
     kind, when = "classification", "every"
