@@ -1,9 +1,10 @@
 """The command ``sntorch``: compose a configuration, train or study, watch, report.
 
 ``sntorch`` runs the main job, ``sntorch experiment=NAME`` another one, ``sntorch -m
-cell.gain=0.8,1.0,1.2`` a sweep, ``sntorch resume=FOLDER`` continues an interrupted run with the
-configuration of its folder, changed by further overrides of single values.  A run writes its
-resolved configuration, ``config.yaml``, beside what `sntorch.training.experiment` writes.
+cell.gain=0.8,1.0,1.2`` a sweep, ``sntorch resume=FOLDER`` continues an interrupted run from its
+newest intact checkpoint, with the configuration of its folder, changed by further overrides of
+single values.  A run writes its resolved configuration, ``config.yaml``, beside what
+`sntorch.training.experiment` writes.
 
 ``sntorch experiment=studies/NAME`` runs a study of `sntorch.studies` and no training: the parts of
 the configuration that say what to train are not read.
@@ -56,7 +57,7 @@ def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
     for key in ("num_threads", "trainer.max_epochs"):
         checks.count(key, OmegaConf.select(cfg, key))
     prepare(checks.count("seed", cfg.seed, low=0), cfg.num_threads)
-    last = None if cfg.resume is None else folder / "checkpoints" / "last.ckpt"
+    last = None if cfg.resume is None else _read("resume", folder)[0]
     task, model = instantiate(cfg.task), instantiate(cfg.model)
     trainer = _trainer(cfg, folder, last)
     if trainer.is_global_zero:
@@ -100,7 +101,7 @@ def load(path: str | os.PathLike[str]) -> Loaded:
     cfg: Any = OmegaConf.load(folder / "config.yaml")
     if "model" not in cfg:
         raise ValueError(f"path: expected a run that trained a model, got {folder}")
-    checkpoint, weights = _read(place)
+    checkpoint, weights = _read("path", place)
     with torch.random.fork_rng():
         model = instantiate(cfg.model)
     try:
@@ -114,14 +115,17 @@ def load(path: str | os.PathLike[str]) -> Loaded:
     return Loaded(model.eval(), config, checkpoint)
 
 
-def _read(place: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
-    """Return the first of the checkpoints that can be read, and its weights."""
+def _read(name: str, place: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
+    """Return the first of the checkpoints that can be read, and its weights.
+
+    In a folder the last one comes first, then from new to old; errors call the argument `name`.
+    """
     files = [place]
     if place.is_dir():
         found = sorted(place.glob("checkpoints/*.ckpt"), key=lambda p: p.stat().st_mtime)
         files = sorted(reversed(found), key=lambda p: p.name != "last.ckpt")
     if not files:
-        raise ValueError(f"path: expected a checkpoint in {place / 'checkpoints'}, got none")
+        raise ValueError(f"{name}: expected a checkpoint in {place / 'checkpoints'}, got none")
     broken: list[str] = []
     for file in files:
         try:
@@ -130,11 +134,11 @@ def _read(place: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
             broken.append(f"{file.name} ({type(error).__name__})")
             continue
         if not isinstance(saved, dict) or "state_dict" not in saved:
-            raise ValueError(f"path: expected a checkpoint of a run, got a foreign file {file}")
+            raise ValueError(f"{name}: expected a checkpoint of a run, got a foreign file {file}")
         if broken:
             warnings.warn(f"{', '.join(broken)}: corrupt; {file.name} is taken", stacklevel=3)
         return file, saved["state_dict"]
-    raise ValueError(f"path: expected a checkpoint that can be read, got {', '.join(broken)}")
+    raise ValueError(f"{name}: expected a checkpoint that can be read, got {', '.join(broken)}")
 
 
 def study(cfg: DictConfig, folder: pathlib.Path) -> None:
@@ -199,8 +203,6 @@ def _run_dir(output: str, resume: str | None, name: str) -> str:
 
 def _resumed(cfg: DictConfig, folder: pathlib.Path, overrides: list[str]) -> DictConfig:
     """Return the configuration of the interrupted run with the plain overrides of this one."""
-    if not (folder / "checkpoints" / "last.ckpt").is_file():
-        raise ValueError(f"resume: expected a checkpoint in {folder / 'checkpoints'}, got none")
     saved: Any = OmegaConf.load(folder / "config.yaml")
     for override in overrides:
         key = override.partition("=")[0]

@@ -43,12 +43,9 @@ class Forecasting(Task):
         super().__init__(batch_size, seed)
         self.horizon = checks.count("horizon", horizon)
         self.steps = checks.count("steps", steps)
-        held_out = checks.count("held_out", held_out)
-        self.sizes = {
-            "train": checks.count("sequences", sequences),
-            "val": held_out,
-            "test": held_out,
-        }
+        checks.count("sequences", sequences)
+        checks.count("held_out", held_out)
+        self.sizes = {"train": sequences, "val": held_out, "test": held_out}
 
     @abc.abstractmethod
     def series(self, size: int, length: int, rng: np.random.Generator) -> NDArray:

@@ -16,12 +16,9 @@ from torch import Tensor, nn
 from sntorch import checks
 from sntorch.cells import SNT, SNTCell
 from sntorch.dynamics import Dynamics, as_dynamics
-from sntorch.training.tasks import Task
+from sntorch.training.tasks import IGNORED, Task
 
-__all__ = ["IGNORED", "SequenceModel"]
-
-IGNORED = -100
-"""Class of steps that do not count, the one that torch's cross entropy leaves out."""
+__all__ = ["SequenceModel"]
 
 Layer = SNT | nn.RNNBase
 Cell = Dynamics | nn.RNNCellBase

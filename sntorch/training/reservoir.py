@@ -19,8 +19,8 @@ from sklearn.linear_model import Ridge
 
 from sntorch import checks
 from sntorch.dynamics import observing
-from sntorch.training.modules import IGNORED, SequenceModel
-from sntorch.training.tasks import Task
+from sntorch.training.modules import SequenceModel
+from sntorch.training.tasks import IGNORED, Task
 
 __all__ = ["fit_readout"]
 

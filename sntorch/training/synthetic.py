@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from torch.utils.data import TensorDataset
 
 from sntorch import checks
-from sntorch.training.tasks import Task
+from sntorch.training.tasks import IGNORED, Task
 
 __all__ = ["AddingTask", "CopyTask", "DelayedXorTask", "FlipFlopTask", "Generated"]
-
-_IGNORED = -100
 
 
 class Generated(Task):
@@ -26,12 +24,9 @@ class Generated(Task):
 
     def __init__(self, sequences: int, held_out: int, batch_size: int, seed: int) -> None:
         super().__init__(batch_size, seed)
-        held_out = checks.count("held_out", held_out)
-        self.sizes = {
-            "train": checks.count("sequences", sequences),
-            "val": held_out,
-            "test": held_out,
-        }
+        checks.count("sequences", sequences)
+        checks.count("held_out", held_out)
+        self.sizes = {"train": sequences, "val": held_out, "test": held_out}
 
     @abc.abstractmethod
     def draw(self, size: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
@@ -181,7 +176,7 @@ class CopyTask(Generated):
         x = np.zeros((size, self.steps, self.input_size))
         x[:, : self.length] = np.eye(self.input_size)[read]
         x[:, self.length + self.delay - 1, -1] = 1
-        y = np.full((size, self.steps), _IGNORED)
+        y = np.full((size, self.steps), IGNORED)
         y[:, -self.length :] = read
         return x, y
 
@@ -299,6 +294,6 @@ class DelayedXorTask(Generated):
     def draw(self, size: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         """Return bits as -1 and 1, and their exclusive or."""
         bits, d = rng.integers(2, size=(size, self.steps)), self.delay
-        y = np.full((size, self.steps), _IGNORED)
+        y = np.full((size, self.steps), IGNORED)
         y[:, d:] = bits[:, : self.steps - d] ^ bits[:, d - d // 2 : self.steps - d // 2]
         return 2.0 * bits[..., None] - 1, y

@@ -22,7 +22,10 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from sntorch import checks
 
-__all__ = ["DigitsTask", "EpochSampler", "Task"]
+__all__ = ["IGNORED", "DigitsTask", "EpochSampler", "Task"]
+
+IGNORED = -100
+"""Class of steps that do not count, the one that torch's cross entropy leaves out."""
 
 
 class EpochSampler(Sampler[int]):
