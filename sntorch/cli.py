@@ -16,6 +16,7 @@ Hydra composes and instantiates; no code outside this file knows it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import warnings
@@ -57,7 +58,7 @@ def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
     for key in ("num_threads", "trainer.max_epochs"):
         checks.count(key, OmegaConf.select(cfg, key))
     prepare(checks.count("seed", cfg.seed, low=0), cfg.num_threads)
-    last = None if cfg.resume is None else _read("resume", folder)[0]
+    last = None if cfg.resume is None else _intact(folder)
     task, model = instantiate(cfg.task), instantiate(cfg.model)
     trainer = _trainer(cfg, folder, last)
     if trainer.is_global_zero:
@@ -113,6 +114,16 @@ def load(path: str | os.PathLike[str]) -> Loaded:
         ) from error
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     return Loaded(model.eval(), config, checkpoint)
+
+
+def _intact(folder: pathlib.Path) -> pathlib.Path:
+    """Return the checkpoint from which to continue, and put a corrupt last one aside."""
+    checkpoint, _ = _read("resume", folder)
+    last = folder / "checkpoints" / "last.ckpt"
+    if checkpoint != last:
+        with contextlib.suppress(FileNotFoundError):  # otherwise the next would be named last-v1
+            last.rename(last.with_suffix(".corrupt"))
+    return checkpoint
 
 
 def _read(name: str, place: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:

