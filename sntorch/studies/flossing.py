@@ -7,8 +7,12 @@ from the same batches: one as it is, one whose first k exponents are pulled to a
 while it learns (`sntorch.training.GradientFlossing`).  Both make the same number of optimiser
 steps: those of the regulariser are taken off the batches that the second may see.
 
-The rate at which the gradient shrinks on its way back is measured too, beside the exponent: they
-should agree.
+The rate at which the gradient shrinks on its way back is measured too, beside the exponent.  The
+two agree where one direction leads; where many exponents are near zero no direction does, and over
+a window as short as a sequence they differ by a few hundredths.
+
+The default setting takes about a minute; a fuller one has ``seeds=10``, longer delays and, since
+the plain network may only need longer, more ``updates``.
 """
 
 from __future__ import annotations
