@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,6 +147,22 @@ def test_a_killed_run_is_continued_to_the_same_bits(whole, tmp_path, kill):
     assert equal(final_weights(run), final_weights(whole[1]))
     for tag in ("train/loss", "val/loss", "lyapunov/max"):
         assert curve(run, tag) == curve(whole[1], tag)
+
+
+@pytest.mark.slow
+def test_a_run_with_a_truncated_checkpoint_is_continued_from_the_one_before(whole, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(whole[1], run)
+    last = run / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:3000])
+    done = sntorch(tmp_path, f"resume={run}", "trainer.max_epochs=4")
+    assert done.returncode == 0, done.stderr
+    assert "last.ckpt (RuntimeError): corrupt; epoch" in done.stderr
+    assert torch.load(last, weights_only=True)["epoch"] == 3
+    shutil.rmtree(run / "checkpoints")
+    done = sntorch(tmp_path, f"resume={run}")
+    assert done.returncode != 0
+    assert "resume: expected a checkpoint in" in done.stderr
 
 
 @pytest.mark.slow

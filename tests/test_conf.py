@@ -67,15 +67,22 @@ def test_model_task_and_monitors_are_built_and_fit_each_other(overrides):
     model, task = instantiate(cfg.model), instantiate(cfg.task)
     task.setup("fit")
     x, _ = next(iter(task.val_dataloader()))
-    assert model(x[:4]).shape == (4, task.output_size)
+    shape = (4, task.output_size) if task.when == "last" else (4, x.shape[1], task.output_size)
+    assert model(x[:4]).shape == shape
+    assert (model.kind, model.when) == (task.kind, task.when)
+    assert cfg.metric == {"classification": "val/accuracy", "regression": "val/loss"}[task.kind]
+    assert cfg.checkpoint.mode == {"classification": "max", "regression": "min"}[task.kind]
     assert model.configure_optimizers()
     for callback in cfg.callbacks.values():
         assert isinstance(instantiate(callback), pl.Callback)
 
 
-@pytest.mark.parametrize("name", choices("experiment/studies"))
+STUDIES = {name: group for group in ("studies", "edge") for name in choices(f"experiment/{group}")}
+
+
+@pytest.mark.parametrize("name", STUDIES)
 def test_a_study_starts_with_the_arguments_of_its_configuration(name):
-    cfg = composed([f"experiment=studies/{name}"])
+    cfg = composed([f"experiment={STUDIES[name]}/{name}"])
     assert cfg.study._target_ == f"sntorch.studies.{name}.run"
     target = getattr(sntorch.studies, name).run
     signature = inspect.signature(target)
@@ -86,7 +93,7 @@ def test_a_study_starts_with_the_arguments_of_its_configuration(name):
 def test_every_study_has_a_configuration():
     folder = pathlib.Path(sntorch.studies.__file__).parent
     files = {path.stem for path in folder.glob("*.py")} - {"__init__", "study", "ensembles"}
-    assert files == set(choices("experiment/studies"))
+    assert files == set(STUDIES)
 
 
 def test_all_main_monitors_are_on_by_default():

@@ -42,6 +42,7 @@ SAME_FLOOR = {
     ("landscape", "analysis"),
     ("training", "plot"),
     ("studies", "plot"),
+    ("studies", "training"),
     ("cli", "plot"),
     ("cli", "training"),
     ("cli", "studies"),

@@ -23,8 +23,9 @@ def test_examples_run(code, tmp_path, monkeypatch, capsys):
 
 
 def rows():
-    table = README.split("| question | function |")[1].split("\n\n")[0]
-    return [line for line in table.splitlines() if line.startswith("| ") and "---" not in line]
+    tables = [part.split("\n\n")[0] for part in README.split("| question | function |")[1:]]
+    lines = "\n".join(tables).splitlines()
+    return [line for line in lines if line.startswith("| ") and "---" not in line]
 
 
 @pytest.mark.parametrize("row", rows())

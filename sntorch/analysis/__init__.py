@@ -27,6 +27,8 @@ from sntorch.analysis.kernels import LinearResponse as LinearResponse
 from sntorch.analysis.lyapunov import LyapunovSpectrum as LyapunovSpectrum
 from sntorch.analysis.lyapunov import lyapunov_spectrum as lyapunov_spectrum
 from sntorch.analysis.lyapunov import max_lyapunov as max_lyapunov
+from sntorch.analysis.memory import MemoryCapacity as MemoryCapacity
+from sntorch.analysis.memory import memory_capacity as memory_capacity
 from sntorch.analysis.nonnormality import PseudospectralRadius as PseudospectralRadius
 from sntorch.analysis.nonnormality import pseudospectral_radius as pseudospectral_radius
 from sntorch.analysis.parts import ResponseParts as ResponseParts

@@ -8,9 +8,11 @@ from sntorch.studies import associative_flux as associative_flux
 from sntorch.studies import associative_memory as associative_memory
 from sntorch.studies import edge_of_chaos_order_parameters as edge_of_chaos_order_parameters
 from sntorch.studies import fixed_point_overlaps as fixed_point_overlaps
+from sntorch.studies import flossing as flossing
 from sntorch.studies import hebbian_edge_of_chaos as hebbian_edge_of_chaos
 from sntorch.studies import intrinsic_plasticity as intrinsic_plasticity
 from sntorch.studies import mean_field_lyapunov as mean_field_lyapunov
+from sntorch.studies import memory_capacity as memory_capacity
 from sntorch.studies import noise_suppresses_chaos as noise_suppresses_chaos
 from sntorch.studies import pattern_memory as pattern_memory
 from sntorch.studies import phase_diagram as phase_diagram

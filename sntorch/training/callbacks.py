@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -22,7 +22,6 @@ from sntorch.analysis import (
     lyapunov_spectrum,
 )
 from sntorch.cells import SNTCell
-from sntorch.couplings import Coupling
 from sntorch.dynamics import as_dynamics, observing, rollout
 from sntorch.landscape import (
     AreaRates,
@@ -36,6 +35,7 @@ from sntorch.landscape import (
 from sntorch.meanfield import MeanField, PopulationField, populations, solve
 from sntorch.results import Result
 from sntorch.sequence import SNT
+from sntorch.training.ensemble import ensemble, tables
 from sntorch.training.monitor import Monitor
 from sntorch.training.probes import Probe, recurrent_part
 
@@ -208,38 +208,6 @@ class MeanFieldMonitor(Monitor):
         cell: Any = probe.f
         with observing(cell, probe.u):
             if self.sizes is None:
-                return {"meanfield": solve(**_ensemble(cell, probe.x), transfer=cell.transfer)}
-            tables = _tables(cell, probe.x, self.sizes)
-            return {"populations": populations(**tables, transfer=cell.transfer)}
-
-
-def _ensemble(cell: SNTCell, x: Tensor | None) -> dict[str, Any]:
-    """Return the arguments of `solve` that describe the network and its input (T, R, I)."""
-    tables = _tables(cell, x, [cell.size])
-    return {name: float(value) for name, value in tables.items()}
-
-
-def _tables(cell: SNTCell, x: Tensor | None, sizes: list[int]) -> dict[str, Any]:
-    """Return the arguments of `populations` that describe the network and its input (T, R, I)."""
-    n = cell.size
-    J = cell.coupling.to_dense() if isinstance(cell.coupling, Coupling) else cell.coupling
-    threshold, noise = cell.threshold.expand(n), cell.noise.square().expand(n)
-    if x is not None and cell.input_weight is not None:
-        drive = x.flatten(0, -2) @ cell.input_weight.T
-        threshold, noise = threshold - drive.mean(0), noise + drive.var(0, correction=0)
-    blocks = [rows.split(sizes, dim=1) for rows in J.split(sizes)]
-
-    def each(values: Tensor, average: Callable[[Tensor], Tensor] = torch.mean) -> Tensor:
-        return torch.stack([average(part) for part in values.expand(n).split(sizes)])
-
-    return {
-        "gain": each(cell.gain),
-        "leak": each(cell.leak),
-        "mean": torch.stack([torch.stack([b.shape[1] * b.mean() for b in row]) for row in blocks]),
-        "std": torch.stack(
-            [torch.stack([(b.shape[1] * b.var()).sqrt() for b in row]) for row in blocks]
-        ),
-        "threshold": each(threshold),
-        "threshold_std": each(threshold, torch.std),
-        "noise": each(noise).sqrt(),
-    }
+                return {"meanfield": solve(**ensemble(cell, probe.x), transfer=cell.transfer)}
+            found = tables(cell, probe.x, self.sizes)
+            return {"populations": populations(**found, transfer=cell.transfer)}

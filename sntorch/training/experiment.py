@@ -79,8 +79,9 @@ def conduct(
 def table(history: TrainingHistory, tested: Mapping[str, float]) -> str:
     """Return what changed, before and after, as text."""
     lines = [f"{'':44}{'before':>10}{'after':>10}"]
-    if "test/accuracy" in tested:
-        lines.append(f"{'test accuracy':44}{'':10}{tested['test/accuracy']:10.4f}")
+    for name in ("accuracy", "loss"):
+        if f"test/{name}" in tested:
+            lines.append(f"{f'test {name}':44}{'':10}{tested[f'test/{name}']:10.4f}")
     for label, name in _TABLE.items():
         curve = history.curves.get(name, torch.tensor([math.nan]))
         known = curve[curve.isfinite()]

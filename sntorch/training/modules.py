@@ -18,6 +18,7 @@ from sntorch.cells import SNTCell
 from sntorch.dynamics import Dynamics, as_dynamics
 from sntorch.plasticity import PlasticSNTCell
 from sntorch.sequence import SNT
+from sntorch.training.tasks import IGNORED, Task
 
 __all__ = ["SequenceModel"]
 
@@ -39,7 +40,8 @@ class SequenceModel(pl.LightningModule):
     kind
         ``"classification"`` (cross entropy, accuracy) or ``"regression"`` (mean squared error).
     when
-        ``"last"`` reads the network after the sequence, ``"every"`` at every step.
+        ``"last"`` reads the network after the sequence, ``"every"`` at every step; steps of class
+        -100 do not count.
     optimizer
         Makes the optimizer from the parameters; Adam with its defaults if None.
     scheduler
@@ -85,6 +87,32 @@ class SequenceModel(pl.LightningModule):
         features = _features(self.recurrent, x)
         return self.readout(features[:, -1] if self.when == "last" else features)
 
+    def setup(self, stage: str) -> None:
+        """Refuse a task that does not fit, before any training."""
+        task = getattr(self.trainer, "datamodule", None)
+        if isinstance(task, Task):
+            self.check_task(task)
+
+    def check_task(self, task: Task) -> None:
+        """Refuse a task whose sizes or targets are not those of the model.
+
+        Raises
+        ------
+        ValueError
+            Naming what the task has and the model has not.
+        """
+        mine: dict[str, Any] = {
+            "input_size": getattr(self.recurrent, "input_size", task.input_size),
+            "output_size": self.readout.out_features,
+            "kind": self.kind,
+            "when": self.when,
+        }
+        for name, value in mine.items():
+            wanted = getattr(task, name)
+            if value != wanted:
+                kind = type(task).__name__
+                raise ValueError(f"{name}: expected {wanted!r}, that of {kind}, got {value!r}")
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of a batch and log it at every step."""
         x, y = batch
@@ -113,7 +141,8 @@ class SequenceModel(pl.LightningModule):
         prediction = self(x)
         shown = {f"{stage}/loss": self._loss(prediction, y)}
         if self.kind == "classification":
-            shown[f"{stage}/accuracy"] = (prediction.argmax(-1) == y).float().mean()
+            counted = y != IGNORED
+            shown[f"{stage}/accuracy"] = (prediction.argmax(-1) == y)[counted].float().mean()
         self.log_dict(shown, prog_bar=True, batch_size=len(x), sync_dist=True)
 
     def _loss(self, prediction: Tensor, y: Tensor) -> Tensor:

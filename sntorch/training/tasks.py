@@ -2,11 +2,13 @@
 
 Every task states its sizes, chance and what counts as good.  The order of training batches is a
 function of seed and epoch alone, so that a run that is interrupted and resumed sees the same data
-as one that is not.
+as one that is not.  `Task` is what all of them share; tasks whose data are made are in
+`sntorch.training.synthetic` and `sntorch.training.forecasting`.
 """
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,7 +22,10 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from sntorch import checks
 
-__all__ = ["DigitsTask", "EpochSampler"]
+__all__ = ["IGNORED", "DigitsTask", "EpochSampler", "Task"]
+
+IGNORED = -100
+"""Class of steps that do not count, the one that torch's cross entropy leaves out."""
 
 
 class EpochSampler(Sampler[int]):
@@ -47,7 +52,58 @@ class EpochSampler(Sampler[int]):
         return iter(order.tolist())
 
 
-class DigitsTask(pl.LightningDataModule):
+class Task(pl.LightningDataModule, abc.ABC):
+    """Sequences x (B, T, I) with targets y in three parts: ``train``, ``val`` and ``test``.
+
+    Of classification y are classes, (B,) or (B, T) where every step is read; steps with class -100
+    count neither in the loss nor in the accuracy.  Of regression y is (B, O) or (B, T, O).
+    """
+
+    kind: str = "classification"
+    """``"classification"`` or ``"regression"``, as `SequenceModel` calls it."""
+    when: str = "last"
+    """``"last"`` or ``"every"``: which steps have a target."""
+    input_size: int
+    """I."""
+    output_size: int
+    """Classes, or numbers to predict."""
+    chance: float
+    """Accuracy, or mean squared error, of the best answer that does not look at x."""
+    good: float
+    """Accuracy, or mean squared error, that a well trained network reaches."""
+
+    def __init__(self, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.batch_size = checks.count("batch_size", batch_size)
+        self.seed = checks.count("seed", seed, low=0)
+        self.parts: dict[str, TensorDataset] = {}
+
+    @abc.abstractmethod
+    def setup(self, stage: str) -> None:
+        """Fill ``parts`` once."""
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
+        """Return the training batches, in an order of their own every epoch."""
+        size = len(self.parts["train"])
+        return self._loader("train", sampler=EpochSampler(size, self.seed, self._epoch))
+
+    def val_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
+        """Return the validation batches, always in the same order."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
+        """Return the test batches, always in the same order."""
+        return self._loader("test")
+
+    def _epoch(self) -> int:
+        return 0 if self.trainer is None else self.trainer.current_epoch
+
+    def _loader(self, part: str, **options: Any) -> DataLoader[tuple[Tensor, ...]]:
+        # A generator of its own: otherwise each pass over the data would draw from the global one.
+        return DataLoader(self.parts[part], self.batch_size, generator=torch.Generator(), **options)
+
+
+class DigitsTask(Task):
     """Handwritten digits as sequences: 1,797 real images of 8 x 8 pixels, shipped in scikit-learn.
 
     Chance is 0.1.  A linear readout of all pixels at once reaches about 0.95; reading row by row,
@@ -79,6 +135,7 @@ class DigitsTask(pl.LightningDataModule):
 
     output_size = 10
     chance = 0.1
+    good = 0.9
 
     def __init__(
         self,
@@ -89,16 +146,13 @@ class DigitsTask(pl.LightningDataModule):
         test: float = 0.2,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, seed)
         self.order = checks.one_of("order", order, ("rows", "pixels"))
-        self.batch_size = checks.count("batch_size", batch_size)
         self.shares = {
             "val": checks.number("validation", validation, 0.01, 0.5),
             "test": checks.number("test", test, 0.01, 0.5),
         }
-        self.seed = checks.count("seed", seed, low=0)
         self.input_size = 8 if order == "rows" else 1
-        self.parts: dict[str, TensorDataset] = {}
 
     def setup(self, stage: str) -> None:
         """Load and split the images once."""
@@ -114,26 +168,6 @@ class DigitsTask(pl.LightningDataModule):
             x = x.reshape(len(x), -1, self.input_size)
             self.parts[name] = TensorDataset(x, torch.as_tensor(y, dtype=torch.long))
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
-        """Return the training batches, in an order of their own every epoch."""
-        size = len(self.parts["train"])
-        return self._loader("train", sampler=EpochSampler(size, self.seed, self._epoch))
-
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
-        """Return the validation batches, always in the same order."""
-        return self._loader("val")
-
-    def test_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
-        """Return the test batches, always in the same order."""
-        return self._loader("test")
-
     def _split(self, x: Any, y: Any, share: float) -> list[tuple[Any, Any]]:
         parts = train_test_split(x, y, test_size=share, random_state=self.seed, stratify=y)
         return [(parts[0], parts[2]), (parts[1], parts[3])]
-
-    def _epoch(self) -> int:
-        return 0 if self.trainer is None else self.trainer.current_epoch
-
-    def _loader(self, part: str, **options: Any) -> DataLoader[tuple[Tensor, ...]]:
-        # A generator of its own: otherwise each pass over the data would draw from the global one.
-        return DataLoader(self.parts[part], self.batch_size, generator=torch.Generator(), **options)

@@ -1,0 +1,39 @@
+"""The picture of a memory capacity shows the numbers of the record."""
+
+import numpy as np
+import pytest
+import torch
+
+import sntorch as snt
+from sntorch.plot import figure, plot
+
+
+@pytest.fixture(scope="module")
+def record():
+    J = snt.couplings.orthogonal(12, std=0.9, generator=torch.Generator(), dtype=torch.float64)
+    cell = snt.SNTCell(J, gain=0.9, input_size=1)
+    u = torch.zeros(3, 12).double()
+    return snt.analysis.memory_capacity(cell, u, 200, delays=20, generator=torch.Generator())
+
+
+def test_the_curve_is_the_mean_of_the_rows(record):
+    ax = plot(record)
+    lines = {line.get_label(): np.asarray(line.get_ydata()) for line in ax.get_lines()}
+    mean = record.capacity.mean(0).numpy()
+    np.testing.assert_allclose(lines["mean ± s.e."], mean)
+    np.testing.assert_allclose(lines["rows"], record.capacity[0].numpy())
+    assert len(ax.get_lines()) == 3 + 1 + 2
+    assert ax.get_xlabel() == "delay (steps)"
+    legend = ax.get_legend()
+    assert legend is not None
+    assert "N = 12" in legend.get_title().get_text()
+
+
+def test_one_row_has_no_light_lines_and_no_number_is_said(record):
+    one = record.map(lambda t: t[0])
+    assert len(plot(one).get_lines()) == 1 + 2
+    nothing = record.map(lambda t: t * torch.nan)
+    legend = plot(nothing).get_legend()
+    assert legend is not None
+    assert legend.get_title().get_text() == "no finite value"
+    assert figure(record).axes
