@@ -119,7 +119,8 @@ def test_paths_are_drawn_on_it(records):
     for name, path in lines.items():
         np.testing.assert_allclose(drawn[name], path.points)
     closed = landscape(records["density"], lines={"cycle": records["cycle"]}).lines[-1]
-    np.testing.assert_allclose(np.asarray(closed.get_xydata())[0], closed.get_xydata()[-1])
+    points = np.asarray(closed.get_xydata())
+    np.testing.assert_allclose(points[0], points[-1])
 
 
 def test_numbers_in_the_notes(records):

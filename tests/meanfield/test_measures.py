@@ -69,6 +69,7 @@ def test_cavity_equations_by_gauss_hermite_and_bisection(gain, symmetry):
     w = torch.exp(-z.square() / 2)
     w = w / w.sum()
     low, high = torch.full_like(z, -30), torch.full_like(z, 30)
+    x = low
     for _ in range(80):
         x = (low + high) / 2
         above = x - Gamma * torch.tanh(x) > gain * C**0.5 * z
