@@ -587,7 +587,7 @@ def test_flux_proportions(reach, aspect):
 
 
 def test_report_has_the_panels_that_were_measured(history):
-    for size in range(len(PANELS) + 1):
+    for size in (0, 1, len(PANELS) - 1, len(PANELS)):
         for shown in itertools.combinations(PANELS, size):
             names = {name for title in shown for name in PANELS[title]}
             assert titles(report(only(history, names))) == list(shown)
