@@ -106,11 +106,11 @@ def test_gradient_of_a_linear_map():
 def test_a_loss_brings_a_network_to_the_edge_of_chaos():
     f = cell()
     f.coupling.data *= 2
-    optimiser = torch.optim.Adam(f.parameters(), lr=0.005)
+    optimiser = torch.optim.Adam(f.parameters(), lr=0.003)
     losses = []
     for _ in range(45):
         u = snt.rollout(f, states(4, 6), 20)[-1].detach()
-        loss = growth_rates(f, u, 15, transient=10).square().mean()
+        loss = growth_rates(f, u, 15, transient=10, k=1).square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -372,6 +372,7 @@ def test_exact_zeros_are_trusted_and_rounding_beside_them_is_not():
     assert lost.trusted == 2
 
 
+@pytest.mark.slow
 def test_neutral_exponent():
     def turn(u):  # Euler's steps towards a limit cycle of radius 1 in the plane, dt = 0.1
         x, y = u.unbind(-1)

@@ -103,6 +103,7 @@ def test_parts_of_a_chaotic_network_add_up():
     assert set(found.scalars()) == {"dimension", "angle_min", "share"}
 
 
+@pytest.mark.slow
 def test_parts_grow_and_decay_with_their_exponents():
     """Start by start, before the mean lets the unstable part decay."""
     f = nine_neurons()

@@ -79,6 +79,7 @@ def test_a_point_within_a_cycle_beside_it():
     assert kinds == ["fixed point", "limit cycle", "limit cycle", "fixed point"]
 
 
+@pytest.mark.slow
 def test_chaos_is_neither():
     found = find_attractors(snt.systems.Lorenz(), starts(3, 3, std=5), settle=8, dt=0.04)
     assert found.found == ()

@@ -73,6 +73,7 @@ def test_noise_in_one_variable_only():
     assert float(found.phase_diffusion) == pytest.approx(0.1, rel=1e-3)  # 0.2 <sin^2>
 
 
+@pytest.mark.slow
 def test_sleep_cycle():
     found = limit_cycle(SleepCycle(), START, transient=60.0, points=100)
     assert found.stable

@@ -168,6 +168,7 @@ def test_marginal_on_a_plane():
     assert_close(flat.potential(y), -P.log(), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_refusals():
     flow = snt.systems.TanhRing(diffusion=0.05)
     cycle = find_cycle(flow, torch.tensor([1.0, 0.0]).double())

@@ -53,6 +53,7 @@ def test_absent_synapses_stay_absent():
     assert smooth.gradient.tolist() == [0, 5]
 
 
+@pytest.mark.slow
 def test_period_of_a_cycle_by_differences():
     # With F scaled by a, the period is T / a; the shape b of the ring decides too.
     start = numbers(1.0, 0.5)

@@ -44,6 +44,7 @@ def test_gains_come_one_by_one(four):
     assert len(last.table().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_pictures(edge, four):
     assert plot(edge[-1]).get_xlabel() == "gain g"
     assert plot(four[-1]).get_ylabel() == "overlap |tanh x|²/N"

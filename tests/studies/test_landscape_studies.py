@@ -7,6 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from sntorch.studies import ring_landscape, sleep_cycle
 
 
+@pytest.mark.slow
 def test_ring_landscape():
     seen = list(ring_landscape.run(asymmetries=[0.0, 0.8, 1.2], cells=130, half=3.5))
     assert [len(study.asymmetry) for study in seen] == [1, 2, 3]
