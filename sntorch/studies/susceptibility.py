@@ -175,8 +175,7 @@ def run(
         Of the nine neurons; samples are steps, all replicas together.  Errors fall like their
         root, and rise like 1 / noise.
     size, large_noise, large_samples
-        The same of the large network.  With a size of 400 and 2 million samples, some 20 minutes,
-        the variation of spectra falls to half.
+        The same of the large network.
     seed
         Of the large network and the initial states.
 
