@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ __all__ = [
     "finite",
     "floating",
     "generator",
+    "instance",
     "matrix",
     "number",
     "one_of",
@@ -25,6 +26,8 @@ __all__ = [
     "same_kind",
     "table",
 ]
+
+Kind = TypeVar("Kind")
 
 
 def count(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
@@ -54,6 +57,14 @@ def one_of(name: str, value: object, choices: Sequence[str]) -> str:
     """Return `value` if it is one of `choices`."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+    return value
+
+
+def instance(name: str, value: Kind, *kinds: type) -> Kind:
+    """Return `value` if it is one of `kinds`, such as the record that another question returns."""
+    if not isinstance(value, kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(f"{name}: expected {expected}, got {type(value).__name__}")
     return value
 
 

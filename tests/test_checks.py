@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sntorch as snt
 from sntorch import checks
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -64,6 +65,42 @@ def test_one_of():
     for bad in ("c", "", 1, None):
         with pytest.raises(ValueError, match=f"mode: expected one of a, b, got {bad!r}"):
             checks.one_of("mode", bad, ("a", "b"))
+
+
+def test_instance():
+    assert checks.instance("record", 3, int) == 3
+    assert checks.instance("record", "a", int, str) == "a"
+    with pytest.raises(ValueError, match="record: expected int or str, got Tensor"):
+        checks.instance("record", torch.ones(2), int, str)
+
+
+RECORDS = {
+    "response: expected LinearResponse": (
+        lambda: snt.analysis.poles(torch.ones(3)),  # pyright: ignore[reportArgumentType]
+        lambda: snt.analysis.fluctuation_dissipation(torch.ones(3), torch.ones(3, 2)),  # pyright: ignore[reportArgumentType]
+    ),
+    "density: expected Density": (
+        lambda: snt.landscape.wells(torch.ones(3)),  # pyright: ignore[reportArgumentType]
+        lambda: snt.landscape.barrier(torch.ones(3), torch.ones(3, 2)),  # pyright: ignore[reportArgumentType]
+    ),
+    "flux: expected FluxField": (lambda: snt.landscape.loop_flux(torch.ones(3), torch.ones(3, 2)),),  # pyright: ignore[reportArgumentType]
+    "produced: expected EntropyProduction": (
+        lambda: snt.landscape.plane_share(torch.ones(3), torch.ones(9, 2), torch.eye(2)),  # pyright: ignore[reportArgumentType]
+    ),
+    "path: expected ActionPath": (
+        lambda: snt.landscape.escape_rate(snt.systems.DoubleWell(2, diffusion=0.1), torch.ones(2)),  # pyright: ignore[reportArgumentType]
+    ),
+    "cycle: expected Attractor": (
+        lambda: snt.landscape.cycle_covariance(snt.systems.TanhRing(), torch.ones(2)),  # pyright: ignore[reportArgumentType]
+    ),
+}
+
+
+@pytest.mark.parametrize("message", RECORDS)
+def test_records_are_asked_for_by_name(message):
+    for question in RECORDS[message]:
+        with pytest.raises(ValueError, match=f"{message}, got Tensor"):
+            question()
 
 
 @pytest.mark.parametrize(

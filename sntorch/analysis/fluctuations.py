@@ -83,6 +83,7 @@ def fluctuation_dissipation(response: LinearResponse, orbit: Tensor) -> Fluctuat
     >>> bool(test.violation[1] < 0.05)
     True
     """
+    checks.instance("response", response, LinearResponse)
     kernel, lags = response.kernel, len(response.kernel) - 1
     checks.finite("orbit", checks.floating("orbit", orbit, ndim=2))
     checks.same_kind("orbit", orbit, kernel, "the response")

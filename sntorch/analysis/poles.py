@@ -124,6 +124,7 @@ def poles(
     >>> poles(found).z  # the eigenvalue of M in the upper half plane
     tensor([0.6000+0.6000j], dtype=torch.complex128)
     """
+    checks.instance("response", response, LinearResponse)
     kernel, left_out = response.kernel, response.left_out
     lags, size = len(kernel) - 1, kernel.shape[-1]
     if lags < 4:

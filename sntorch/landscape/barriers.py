@@ -123,6 +123,7 @@ def barrier(density: Density, cycle: Tensor, top: Tensor | None = None) -> RingB
     >>> round(float(found.from_mean), 2)  # alpha / (4 D) = 2.5
     2.49
     """
+    checks.instance("density", density, Density)
     cycle = _in_box("cycle", cycle, density, ndim=2)
     if top is None:
         top = _highest_inside(density, cycle)
@@ -160,6 +161,7 @@ def wells(density: Density, *, depth: float = 0.5) -> Wells:
     >>> round(float(wells(density).barriers[0, 1]), 2)  # 1 / D
     5.0
     """
+    checks.instance("density", density, Density)
     checks.number("depth", depth, low=0)
     U = density.potential.numpy().ravel()
     basins, meetings = _flood(np.where(np.isfinite(U), U, np.inf), density.grid.cells, depth)

@@ -31,6 +31,7 @@ import math
 import torch
 from torch import Tensor
 
+from sntorch import checks
 from sntorch.dynamics import observing
 from sntorch.flows import Flow, as_flow
 from sntorch.landscape.grid import kind_of
@@ -116,6 +117,7 @@ def escape_rate(
     0.9
     """
     f = as_flow(flow)
+    checks.instance("path", path, ActionPath)
     kind = kind_of(f)
     line = path.points.to(**kind)
     G = mobility(f, line.shape[-1])

@@ -88,6 +88,8 @@ def loop_flux(flux: FluxField | Callable[[Tensor], Tensor], curve: Tensor) -> Lo
     >>> round(float(loop_flux(turning, circle).average), 3)
     0.5
     """
+    if not callable(flux):
+        checks.instance("flux", flux, FluxField)
     checks.finite("curve", checks.floating("curve", curve, ndim=2))
     if curve.ndim != 2 or len(curve) < 3:
         raise ValueError(f"curve: expected at least 3 corners (P, d), got {tuple(curve.shape)}")

@@ -174,6 +174,7 @@ def plane_share(
     >>> 0.4 < plane_share(whole, orbit, torch.eye(2, dtype=torch.float64))[0] < 1
     True
     """
+    checks.instance("produced", produced, EntropyProduction)
     check_orbit(trajectory, produced.dt)
     bound = uncertainty_bound(trajectory, _check_plane(plane, trajectory), dt=produced.dt)
     whole, error = (float(each) for each in over_rows(produced.value, produced.stderr))

@@ -71,7 +71,8 @@ def cycle_covariance(flow: object, cycle: Attractor, x: Tensor | None = None) ->
     True
     """
     flow = as_flow(flow)
-    if not isinstance(cycle, Attractor) or not cycle.period or not cycle.stable:
+    checks.instance("cycle", cycle, Attractor)
+    if not cycle.period or not cycle.stable:
         raise ValueError(f"cycle: expected a stable limit cycle, got {cycle!r}")
     states = cycle.states
     D = 2 * diffusion_matrix("diffusion", flow.diffusion, states.shape[-1]).to(states)
