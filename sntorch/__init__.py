@@ -36,7 +36,8 @@ from sntorch.transfer import Transfer as Transfer
 if TYPE_CHECKING:
     from sntorch import studies as studies
     from sntorch import training as training
-    from sntorch.cli import load as load
+    from sntorch.loading import export as export
+    from sntorch.loading import load as load
     from sntorch.plot import plot as plot
 
 __version__ = "0.1.0"
@@ -61,6 +62,6 @@ def __getattr__(name: str) -> Any:
     # Lightning and matplotlib take seconds to import: they load when they are first asked for.
     if name in ("plot", "studies", "training"):
         return importlib.import_module(f"sntorch.{name}")
-    if name == "load":
-        return importlib.import_module("sntorch.cli").load
+    if name in ("export", "load"):
+        return getattr(importlib.import_module("sntorch.loading"), name)
     raise AttributeError(f"module 'sntorch' has no attribute {name!r}")

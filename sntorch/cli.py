@@ -12,9 +12,7 @@ device, and prints measured and expected numbers; it ends with status 1 unless a
 ``sntorch experiment=studies/NAME`` runs a study of `sntorch.studies` and no training: the parts of
 the configuration that say what to train are not read.
 
-`load` gives the trained model of a run back, ``sntorch.load(FOLDER)``.
-
-Hydra composes and instantiates; no code outside this file knows it.
+Hydra composes and instantiates; beside this file only `sntorch.loading` knows it.
 """
 
 from __future__ import annotations
@@ -26,33 +24,22 @@ import json
 import os
 import pathlib
 import sys
-import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import hydra
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sntorch import checks, config_dir, validation
 from sntorch.studies.study import write
-from sntorch.training import ExactResume, RunRecorder
+from sntorch.training import ConfigStamp, ExactResume, RunRecorder
+from sntorch.training.checkpoints import Saved, read, restore
 from sntorch.training.experiment import conduct, prepare, steps_at, table
+from sntorch.training.files import write_text
 
-__all__ = ["Loaded", "load", "main", "study", "train", "validate"]
-
-
-class Loaded(NamedTuple):
-    """A trained model and where it comes from."""
-
-    model: Any
-    """The model, in evaluation mode, on the CPU."""
-    config: dict[str, Any]
-    """The resolved configuration of its run."""
-    checkpoint: pathlib.Path
-    """The file that was read."""
+__all__ = ["main", "study", "train", "validate"]
 
 
 def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
@@ -66,98 +53,30 @@ def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
     for key in ("num_threads", "trainer.max_epochs"):
         checks.count(key, OmegaConf.select(cfg, key))
     prepare(checks.count("seed", cfg.seed, low=0), cfg.num_threads)
-    last = None if cfg.resume is None else _intact(folder)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    saved = None if cfg.resume is None else _intact(folder)
     task, model = instantiate(cfg.task), instantiate(cfg.model)
-    trainer = _trainer(cfg, folder, last)
+    if saved is not None:
+        restore("resume", model, saved, config)
+    last = None if saved is None else saved.file
+    trainer = _trainer(cfg, config, folder, last)
     if trainer.is_global_zero:
-        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+        write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     history, tested = conduct(trainer, model, task, folder=folder, title=title, checkpoint=last)
     if trainer.is_global_zero:
-        _log_hyperparameters(cfg, trainer, tested)
+        _log_hyperparameters(config, trainer, tested)
         print(f"\n{table(history, tested)}\n\nfolder: {folder}\n")
     return (history.scalars() | dict(tested))[cfg.metric]
 
 
-def load(path: str | os.PathLike[str]) -> Loaded:
-    """Return the trained model of a run and its configuration.
-
-    Random streams are left as found, and no code of a checkpoint is run.
-
-    Parameters
-    ----------
-    path
-        The folder of a run, of which the last checkpoint is taken, or one checkpoint in it.  Where
-        the last cannot be read the newest that can is, with a warning.
-
-    Raises
-    ------
-    ValueError
-        If there is no run, no checkpoint that can be read, one that is none of sntorch, or one of
-        another configuration: what differs is named.
-
-    Examples
-    --------
-    >>> load("nowhere")
-    Traceback (most recent call last):
-    ValueError: path: expected the folder of a run or a checkpoint, got nowhere
-    """
-    place = pathlib.Path(path)
-    if not place.exists():
-        raise ValueError(f"path: expected the folder of a run or a checkpoint, got {place}")
-    folder = place if place.is_dir() else place.parent.parent
-    if not (folder / "config.yaml").is_file():
-        raise ValueError(f"path: expected a run with config.yaml in {folder}, got none")
-    cfg: Any = OmegaConf.load(folder / "config.yaml")
-    if "model" not in cfg:
-        raise ValueError(f"path: expected a run that trained a model, got {folder}")
-    checkpoint, weights = _read("path", place)
-    with torch.random.fork_rng():
-        model = instantiate(cfg.model)
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(
-            f"path: expected a checkpoint of the configuration in {folder}, got another; "
-            f"{' '.join(str(error).split())}"
-        ) from error
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
-    return Loaded(model.eval(), config, checkpoint)
-
-
-def _intact(folder: pathlib.Path) -> pathlib.Path:
+def _intact(folder: pathlib.Path) -> Saved:
     """Return the checkpoint from which to continue, and put a corrupt last one aside."""
-    checkpoint, _ = _read("resume", folder)
+    saved = read("resume", folder)
     last = folder / "checkpoints" / "last.ckpt"
-    if checkpoint != last:
+    if saved.file != last:
         with contextlib.suppress(FileNotFoundError):  # otherwise the next would be named last-v1
             last.rename(last.with_suffix(".corrupt"))
-    return checkpoint
-
-
-def _read(name: str, place: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
-    """Return the first of the checkpoints that can be read, and its weights.
-
-    In a folder the last one comes first, then from new to old; errors call the argument `name`.
-    """
-    files = [place]
-    if place.is_dir():
-        found = sorted(place.glob("checkpoints/*.ckpt"), key=lambda p: p.stat().st_mtime)
-        files = sorted(reversed(found), key=lambda p: p.name != "last.ckpt")
-    if not files:
-        raise ValueError(f"{name}: expected a checkpoint in {place / 'checkpoints'}, got none")
-    broken: list[str] = []
-    for file in files:
-        try:
-            saved = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever the bytes happen to mean to zip and pickle
-            broken.append(f"{file.name} ({type(error).__name__})")
-            continue
-        if not isinstance(saved, dict) or "state_dict" not in saved:
-            raise ValueError(f"{name}: expected a checkpoint of a run, got a foreign file {file}")
-        if broken:
-            warnings.warn(f"{', '.join(broken)}: corrupt; {file.name} is taken", stacklevel=3)
-        return file, saved["state_dict"]
-    raise ValueError(f"{name}: expected a checkpoint that can be read, got {', '.join(broken)}")
+    return saved
 
 
 def study(cfg: DictConfig, folder: pathlib.Path) -> None:
@@ -256,21 +175,24 @@ def _resumed(cfg: DictConfig, folder: pathlib.Path, overrides: list[str]) -> Dic
     return saved
 
 
-def _trainer(cfg: DictConfig, folder: pathlib.Path, last: pathlib.Path | None) -> Any:
+def _trainer(
+    cfg: DictConfig, config: dict[str, Any], folder: pathlib.Path, last: pathlib.Path | None
+) -> Any:
     # What was logged after the checkpoint will be logged again: readers must drop the first.
     purge = {} if last is None else {"purge_step": steps_at(last)}
     logger = instantiate(cfg.logger, **purge) if cfg.logger else False
     monitors = [instantiate(monitor) for monitor in cfg.callbacks.values()]
-    checkpoint = instantiate(cfg.checkpoint, dirpath=str(folder / "checkpoints"))
-    callbacks = [*monitors, RunRecorder(cfg.metric), ExactResume(), checkpoint]
+    place = str(folder / "checkpoints")
+    # The last one comes last, so that it knows the best.
+    kept = [instantiate(c, dirpath=place) for c in (cfg.checkpoint, cfg.last_checkpoint)]
+    callbacks = [*monitors, RunRecorder(cfg.metric), ExactResume(), ConfigStamp(config), *kept]
     return instantiate(
         cfg.trainer, logger=logger, callbacks=callbacks, default_root_dir=str(folder)
     )
 
 
-def _log_hyperparameters(cfg: DictConfig, trainer: Any, tested: Any) -> None:
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
-    params = {name: values[name] for name in ("seed", "task", "model")}
+def _log_hyperparameters(config: dict[str, Any], trainer: Any, tested: Any) -> None:
+    params = {name: config[name] for name in ("seed", "task", "model")}
     for logger in trainer.loggers:
         logger.log_hyperparams(params, {f"hp/{name}": value for name, value in tested.items()})
         logger.save()

@@ -4,6 +4,8 @@ from sntorch.training.callbacks import FluxMonitor as FluxMonitor
 from sntorch.training.callbacks import LyapunovMonitor as LyapunovMonitor
 from sntorch.training.callbacks import MeanFieldMonitor as MeanFieldMonitor
 from sntorch.training.callbacks import SpectrumMonitor as SpectrumMonitor
+from sntorch.training.checkpoints import AtomicCheckpointIO as AtomicCheckpointIO
+from sntorch.training.checkpoints import ConfigStamp as ConfigStamp
 from sntorch.training.ensemble import at_edge as at_edge
 from sntorch.training.flossing import GradientFlossing as GradientFlossing
 from sntorch.training.forecasting import LorenzTask as LorenzTask

@@ -21,6 +21,7 @@ import torch
 
 from sntorch.plot import report
 from sntorch.results import TrainingHistory
+from sntorch.training.files import is_full, write_text
 from sntorch.training.runs import RunRecorder
 
 __all__ = ["conduct", "prepare", "steps_at", "table"]
@@ -66,13 +67,17 @@ def conduct(
     recorder = next(c for c in _callbacks(trainer) if isinstance(c, RunRecorder))
     try:
         trainer.fit(model, task, ckpt_path=None if checkpoint is None else str(checkpoint))
+        tested = trainer.test(model, task, verbose=False)[0]
+        history = recorder.history(trainer, title)
+        if trainer.is_global_zero:
+            _write(history, tested, folder)
     except SystemExit:  # how Lightning ends after Ctrl-C
         sys.stderr.write(f"\nInterrupted.  Continue with: resume={folder}\n")
         raise
-    tested = trainer.test(model, task, verbose=False)[0]
-    history = recorder.history(trainer, title)
-    if trainer.is_global_zero:
-        _write(history, tested, folder)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise SystemExit(_full(error, folder)) from error
     return history, tested
 
 
@@ -94,14 +99,22 @@ def _callbacks(trainer: pl.Trainer) -> list[Any]:
     return getattr(trainer, "callbacks", [])
 
 
+def _full(error: OSError, folder: pathlib.Path) -> str:
+    """Return what to tell the user of a run that found no room."""
+    known = any(folder.glob("checkpoints/*.ckpt"))
+    after = f"continue with: resume={folder}" if known else "start again: there is no checkpoint"
+    said = f"{error.strerror or 'No space left'}: {folder} cannot be written"
+    return f"{said}; what was saved before is intact.  Make room, then {after}"
+
+
 def _write(history: TrainingHistory, tested: Mapping[str, float], folder: pathlib.Path) -> None:
     figure = report(history)
     figure.savefig(folder / "report.png", dpi=110)
     figure.savefig(folder / "report.pdf")
-    final = history.scalars() | dict(tested)
-    (folder / "result.json").write_text(json.dumps(final, indent=2))
     with (folder / "history.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["epoch", *history.curves])
         columns = [values.tolist() for values in history.curves.values()]
         writer.writerows(zip(history.epoch.tolist(), *columns, strict=True))
+    final = history.scalars() | dict(tested)
+    write_text(folder / "result.json", json.dumps(final, indent=2))  # the sign of a finished run

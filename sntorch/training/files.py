@@ -1,0 +1,40 @@
+"""Files that are written whole or not at all, and what a full disk is called."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pathlib
+from collections.abc import Iterator
+
+__all__ = ["is_full", "renamed", "write_text"]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def renamed(target: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Give a place beside `target`; what was written there takes its name if all went well.
+
+    Neither a kill nor a full disk then leaves half a file, or takes the one that was there.
+    """
+    beside = target.with_name(f".{target.name}.partial")
+    try:
+        yield beside
+        with beside.open("rb") as stream:
+            os.fsync(stream.fileno())  # otherwise the name may reach the disk before the content
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(target: pathlib.Path, text: str) -> None:
+    """Write a text, whole or not at all."""
+    with renamed(target) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether a write found no room: on the disk, in a quota, or below a limit."""
+    return error.errno in _FULL
