@@ -39,8 +39,16 @@ if TYPE_CHECKING:
     from sntorch.loading import export as export
     from sntorch.loading import load as load
     from sntorch.plot import plot as plot
+    from sntorch.sweeps import collect as collect
 
 __version__ = "0.1.0"
+
+
+_LAZY = {
+    "collect": "sntorch.sweeps",
+    "export": "sntorch.loading",
+    "load": "sntorch.loading",
+}
 
 
 def config_dir() -> str:
@@ -62,6 +70,6 @@ def __getattr__(name: str) -> Any:
     # Lightning and matplotlib take seconds to import: they load when they are first asked for.
     if name in ("plot", "studies", "training"):
         return importlib.import_module(f"sntorch.{name}")
-    if name in ("export", "load"):
-        return getattr(importlib.import_module("sntorch.loading"), name)
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'sntorch' has no attribute {name!r}")

@@ -3,8 +3,9 @@
 ``sntorch`` runs the main job, ``sntorch experiment=NAME`` another one, ``sntorch -m
 cell.gain=0.8,1.0,1.2`` a sweep, ``sntorch resume=FOLDER`` continues an interrupted run from its
 newest intact checkpoint, with the configuration of its folder, changed by further overrides of
-single values.  A run writes its resolved configuration, ``config.yaml``, beside what
-`sntorch.training.experiment` writes.
+single values, or an interrupted sweep, whose finished runs are not repeated; ``sntorch collect
+FOLDER`` gathers the runs of a sweep.  A run writes its resolved configuration, ``config.yaml``,
+beside what `sntorch.training.experiment` writes.
 
 ``sntorch validate`` computes what is known, on this machine or with ``--device cuda`` on another
 device, and prints measured and expected numbers; it ends with status 1 unless all agree.
@@ -29,10 +30,11 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from sntorch import checks, config_dir, validation
+from sntorch import checks, config_dir, sweeps, validation
 from sntorch.studies.study import write
 from sntorch.training import ConfigStamp, ExactResume, RunRecorder
 from sntorch.training.checkpoints import Saved, read, restore
@@ -103,6 +105,8 @@ def study(cfg: DictConfig, folder: pathlib.Path) -> None:
         interrupted = True
     if record is not None:
         write(record, folder)
+        if interrupted:  # a sweep takes a folder with a result for finished
+            (folder / "result.json").rename(folder / "partial.json")
         print(f"\n{record.table()}\n\nfolder: {folder}\n")
     if interrupted:
         raise SystemExit("Interrupted: the study is not complete.")
@@ -112,10 +116,17 @@ def study(cfg: DictConfig, folder: pathlib.Path) -> None:
 def _job(cfg: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     folder = pathlib.Path(hydra_config.runtime.output_dir)
+    if hydra_config.mode == RunMode.MULTIRUN:
+        run = sweeps.standing(cfg, folder)
+        if run.result is not None:
+            print(f"finished before: {folder}")
+            return run.result.get(cfg.metric)
+        if run.started and cfg.study is None:
+            cfg.resume = str(folder)
+    elif cfg.resume is not None and cfg.study is None:
+        cfg = _resumed(cfg, folder, list(hydra_config.overrides.task))
     if cfg.study is not None:
         return study(cfg, folder)
-    if cfg.resume is not None:
-        cfg = _resumed(cfg, folder, list(hydra_config.overrides.task))
     choices = hydra_config.runtime.choices
     return train(cfg, folder, f"{choices['model']} learns {choices['task']}")
 
@@ -145,6 +156,9 @@ def main() -> None:
     """Run the command line; see the module's text for what it takes."""
     if sys.argv[1:2] == ["validate"]:
         sys.exit(validate(sys.argv[2:]))
+    if sys.argv[1:2] == ["collect"]:
+        return print(sweeps.collecting(sys.argv[2:]))
+    sys.argv[1:] = sweeps.continued(sys.argv[1:])
     OmegaConf.register_new_resolver("sntorch.run_dir", _run_dir, replace=True)
     _job()
 
@@ -179,7 +193,8 @@ def _trainer(
     cfg: DictConfig, config: dict[str, Any], folder: pathlib.Path, last: pathlib.Path | None
 ) -> Any:
     # What was logged after the checkpoint will be logged again: readers must drop the first.
-    purge = {} if last is None else {"purge_step": steps_at(last)}
+    purges = last is not None and "purge_step" in cfg.logger
+    purge = {"purge_step": steps_at(last)} if purges else {}
     logger = instantiate(cfg.logger, **purge) if cfg.logger else False
     monitors = [instantiate(monitor) for monitor in cfg.callbacks.values()]
     place = str(folder / "checkpoints")

@@ -16,8 +16,10 @@ assumes nothing about memory and is preferred wherever there are rows to compare
 from __future__ import annotations
 
 import dataclasses
+import math
+import statistics
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -25,6 +27,8 @@ from torch import Tensor
 __all__ = [
     "BLOCKS",
     "Result",
+    "Settings",
+    "Sweep",
     "TrainingHistory",
     "block_lengths",
     "block_mean",
@@ -77,6 +81,82 @@ class TrainingHistory(Result):
         """Return the last value of every curve that is a number."""
         known = {name: values[values.isfinite()] for name, values in self.curves.items()}
         return {name: float(values[-1]) for name, values in known.items() if len(values)}
+
+
+class Settings(NamedTuple):
+    """Runs of a sweep that differ in their seed alone, and what they measured."""
+
+    values: dict[str, Any]
+    """Key of the configuration: its value."""
+    runs: int
+    """Runs that measured it."""
+    mean: float
+    """Mean over these runs, NaN if there is none."""
+    stderr: float
+    """Standard error of the mean, NaN of fewer than two runs."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Sweep(Result):
+    """Runs that differ in a few values of their configuration."""
+
+    folders: tuple[str, ...]
+    """R names, one of each run."""
+    values: dict[str, tuple[Any, ...]]
+    """Key of the configuration that was swept: its value in each run."""
+    finished: Tensor
+    """(R,), whether the run came to its end."""
+    measured: dict[str, Tensor]
+    """Name of a number, such as ``val/accuracy``: its value (R,) at the end, NaN where unknown."""
+    metric: str
+    """The name of the number that the sweep is about."""
+
+    def over_seeds(self, metric: str | None = None) -> list[Settings]:
+        """Return one entry for each choice of values, in order of appearance, seeds put together.
+
+        Raises
+        ------
+        ValueError
+            If no run measured `metric`; it is the sweep's own if None.
+        """
+        name = self.metric if metric is None else metric
+        if name not in self.measured:
+            raise ValueError(f"metric: expected one of {', '.join(self.measured)}, got {name!r}")
+        keys = [key for key in self.values if key.rpartition(".")[2] != "seed"]
+        groups: dict[str, tuple[dict[str, Any], list[float]]] = {}
+        for r, value in enumerate(self.measured[name].tolist()):
+            values = {key: self.values[key][r] for key in keys}
+            known = groups.setdefault(repr(values), (values, []))[1]
+            known += [value] if math.isfinite(value) else []
+        return [Settings(values, len(known), *_spread(known)) for values, known in groups.values()]
+
+    def scalars(self) -> dict[str, float]:
+        """Return how many runs there are and how many came to their end."""
+        return {"runs": float(len(self.folders)), "finished": float(self.finished.sum())}
+
+    def table(self) -> str:
+        """Return mean and standard error over seeds for every choice of values, as text."""
+        groups = self.over_seeds()
+        keys = list(groups[0].values)
+        rows = [[*keys, self.metric, "s.e.", "runs"]]
+        for group in groups:
+            cells = [str(group.values[key]) for key in keys]
+            rows.append([*cells, f"{group.mean:.4g}", f"{group.stderr:.2g}", str(group.runs)])
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        pairs = [zip(row, widths, strict=True) for row in rows]
+        lines = ["  ".join(cell.rjust(width) for cell, width in pair) for pair in pairs]
+        return "\n".join(
+            [*lines, f"{int(self.finished.sum())} of {len(self.folders)} runs finished"]
+        )
+
+
+def _spread(values: list[float]) -> tuple[float, float]:
+    if not values:
+        return math.nan, math.nan
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return mean, math.nan
+    return mean, statistics.stdev(values) / math.sqrt(len(values))
 
 
 def block_lengths(steps: int, shortest: int = 1) -> list[int]:

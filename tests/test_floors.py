@@ -32,7 +32,7 @@ FLOORS = [
     },
     {"orbits", "cells", "sequence", "torchcells", "systems", "plasticity", "meanfield"},
     {"analysis", "landscape"},
-    {"plot", "training", "studies", "validation", "loading", "cli"},
+    {"plot", "training", "studies", "validation", "loading", "sweeps", "cli"},
 ]
 SAME_FLOOR = {
     ("cells", "orbits"),
@@ -44,6 +44,9 @@ SAME_FLOOR = {
     ("studies", "plot"),
     ("studies", "training"),
     ("loading", "training"),
+    ("sweeps", "plot"),
+    ("sweeps", "training"),
+    ("cli", "sweeps"),
     ("cli", "plot"),
     ("cli", "training"),
     ("cli", "studies"),
@@ -55,8 +58,8 @@ EDGES = {  # heavy or foreign packages and the rooms that know each
     "pytorch_lightning": "training",
     "lightning": "training",
     "tensorboard": "training",
-    "hydra": "cli loading",
-    "omegaconf": "cli loading",
+    "hydra": "cli loading sweeps",
+    "omegaconf": "cli loading sweeps",
 }
 LAZY = ("pytorch_lightning", "hydra", "tensorboard", "matplotlib")
 

@@ -30,6 +30,7 @@ from sntorch.plot import (
     regimes,
     response,
     spectra,
+    sweeps,
 )
 from sntorch.plot.canvas import figure, plot, style
 from sntorch.plot.plasticity import learning
@@ -56,6 +57,7 @@ __all__ = [
     "response",
     "spectra",
     "style",
+    "sweeps",
 ]
 
 

@@ -57,7 +57,16 @@ class ExactResume(pl.Callback):
         self.saved = checkpoint.get(self.key)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the streams back."""
+        """Put the streams back; beside the first process, set them apart from those of others."""
+        self._put_back(pl_module)
+        if trainer.global_rank > 0:  # otherwise all processes would add the same noise
+            pl.seed_everything(int(torch.randint(2**31, ())) + trainer.global_rank, verbose=False)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the streams back where a run was killed after its training."""
+        self._put_back(pl_module)
+
+    def _put_back(self, pl_module: pl.LightningModule) -> None:
         if self.saved is None:
             return
         saved, self.saved = self.saved, None

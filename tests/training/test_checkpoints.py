@@ -4,6 +4,7 @@ import json
 import pathlib
 import resource
 import shutil
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -25,7 +26,8 @@ CONFIG = {
 
 
 def callbacks(folder):
-    place, when = folder / "checkpoints", {"save_on_train_epoch_end": True}
+    place = folder / "checkpoints"
+    when: dict[str, Any] = {"save_on_train_epoch_end": True}
     best = ModelCheckpoint(
         place, monitor="val/worse", filename="epoch{epoch}", auto_insert_metric_name=False, **when
     )
