@@ -15,6 +15,7 @@ import json
 import math
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -44,6 +45,8 @@ class Remember(Callback):
         arguments = [text for text in given if not text.startswith(_CHOSEN)]
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / _NAME, OmegaConf.to_yaml({"arguments": arguments}))
+        # Lightning starts the other processes of a run by these words: in the same folder.
+        sys.argv.append(_in_folder(folder))
 
 
 class Standing(NamedTuple):
@@ -68,9 +71,13 @@ def continued(arguments: Sequence[str]) -> list[str]:
     if not (folder / _NAME).is_file():
         return [*given, "hydra.output_subdir=null"]
     started: Any = OmegaConf.load(folder / _NAME)
-    quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-    given[place : place + 1] = [*started.arguments, f"hydra.sweep.dir='{quoted}'"]
+    given[place : place + 1] = [*started.arguments, _in_folder(folder)]
     return given if {"-m", "--multirun"} & set(given) else ["-m", *given]
+
+
+def _in_folder(folder: pathlib.Path) -> str:
+    quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+    return f"hydra.sweep.dir='{quoted}'"
 
 
 def standing(cfg: DictConfig, folder: pathlib.Path) -> Standing:
@@ -129,17 +136,15 @@ def collect(path: str | os.PathLike[str], metric: str | None = None) -> Sweep:
         name: torch.tensor([(result or {}).get(name, math.nan) for result in results])
         for name in names
     }
-    if metric is None:
-        wanted = configs[0].get("metric")
-        metric = wanted if wanted in measured else next(iter(measured), str(wanted))
-    elif metric not in measured:
+    if metric is not None and metric not in measured:
         raise ValueError(f"metric: expected one of {', '.join(measured)}, got {metric!r}")
+    wanted = str(metric or configs[0].get("metric"))
     return Sweep(
         folders=tuple(str(run.relative_to(root)) for run in runs),
         values=_swept(runs, configs),
         finished=torch.tensor([result is not None for result in results]),
         measured=measured,
-        metric=metric,
+        metric=wanted if wanted in measured else next(iter(measured), wanted),
     )
 
 

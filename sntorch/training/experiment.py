@@ -18,6 +18,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
 from sntorch.plot import report
 from sntorch.results import TrainingHistory
@@ -63,7 +64,15 @@ def conduct(
     """Fit and test, write the folder, and return the history and the test's numbers.
 
     The trainer must have a `RunRecorder`.  With a checkpoint the run is taken up from there.
+
+    Raises
+    ------
+    ValueError
+        If the processes of the trainer's strategy do not run the command, but are made from this
+        one: what they saw would be lost.
     """
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise ValueError("trainer.strategy: expected ddp or another that starts the command anew")
     recorder = next(c for c in _callbacks(trainer) if isinstance(c, RunRecorder))
     try:
         trainer.fit(model, task, ckpt_path=None if checkpoint is None else str(checkpoint))

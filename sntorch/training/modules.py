@@ -12,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from sntorch import checks
 from sntorch.cells import SNTCell
@@ -21,6 +22,8 @@ from sntorch.sequence import SNT
 from sntorch.training.tasks import IGNORED, Task
 
 __all__ = ["SequenceModel"]
+
+_EVALUATED = [f"{stage}/{kind}" for stage in ("val", "test") for kind in ("loss", "accuracy")]
 
 Layer = SNT | nn.RNNBase
 Cell = Dynamics | nn.RNNCellBase
@@ -79,6 +82,8 @@ class SequenceModel(pl.LightningModule):
         self.optimizer, self.scheduler = optimizer, scheduler
         output_size = checks.count("output_size", output_size)
         self.readout = nn.Linear(_feature_size(recurrent), output_size)
+        # Lightning's own mean over processes is wrong where they do not share the data equally.
+        self.means = nn.ModuleDict({name: _Mean() for name in _EVALUATED})
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the readout (B, C), or (B, T, C) at every step, of sequences x (B, T, I)."""
@@ -143,12 +148,35 @@ class SequenceModel(pl.LightningModule):
         if self.kind == "classification":
             counted = y != IGNORED
             shown[f"{stage}/accuracy"] = (prediction.argmax(-1) == y)[counted].float().mean()
-        self.log_dict(shown, prog_bar=True, batch_size=len(x), sync_dist=True)
+        for name, value in shown.items():
+            mean: Any = self.means[name]
+            mean.update(value, len(x))
+            self.log(name, mean, prog_bar=True, on_step=False, on_epoch=True)
 
     def _loss(self, prediction: Tensor, y: Tensor) -> Tensor:
         if self.kind == "regression":
             return nn.functional.mse_loss(prediction, y)
         return nn.functional.cross_entropy(prediction.flatten(0, -2), y.flatten())
+
+
+class _Mean(Metric):
+    """Mean over samples, those of all processes."""
+
+    full_state_update = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("total", "samples"):
+            self.add_state(name, torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, value: Tensor, samples: int) -> None:
+        """Add the mean of some samples."""
+        self.total = self.total + value * samples
+        self.samples = self.samples + samples
+
+    def compute(self) -> Tensor:
+        """Return the mean."""
+        return self.total / self.samples
 
 
 @as_dynamics.register
@@ -171,6 +199,14 @@ def _feature_size(recurrent: nn.Module) -> int:
 
 def _features(recurrent: nn.Module, x: Tensor) -> Tensor:
     """Return what the readout sees, (B, T, H)."""
+    if not isinstance(recurrent, nn.RNNBase | nn.RNNCellBase):
+        # In a chaotic network rounding grows: under mixed precision its orbit stays in full.
+        with torch.autocast(x.device.type, enabled=False):
+            return _orbit(recurrent, x)
+    return _orbit(recurrent, x)
+
+
+def _orbit(recurrent: nn.Module, x: Tensor) -> Tensor:
     if not isinstance(recurrent, Layer):
         return _loop(recurrent, x)
     output = recurrent(x if recurrent.batch_first else x.transpose(0, 1))[0]

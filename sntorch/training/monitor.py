@@ -7,7 +7,8 @@ batch; before training, in Lightning's sanity check, which gives the value at st
 ``trainer.validate`` and ``trainer.test``, where tags begin with ``test/``.
 
 Watching does not change training, not by a bit: the analyses leave modules and random streams as
-they found them.  Monitors work on rank zero alone and keep no tensors of the graph.
+they found them.  Of several processes the first looks and the others wait for its
+numbers.  Monitors keep no tensors of the graph.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Monitor(pl.Callback, abc.ABC):
     Raises
     ------
     ValueError
-        At setup, before any training, if the model has no such part.
+        At setup, before any training, if the model has no such part, or only half precision.
     """
 
     name: ClassVar[str]
@@ -108,6 +109,11 @@ class Monitor(pl.Callback, abc.ABC):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the recurrent part, so that a model without one fails before training."""
         recurrent_part(pl_module, self.part)
+        if trainer.precision in ("16-true", "bf16-true"):
+            raise ValueError(
+                "trainer.precision: expected 32-true, 64-true or a mixed one to watch a network, "
+                f"got {trainer.precision}"
+            )
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lay out the charts."""
@@ -171,8 +177,6 @@ class Monitor(pl.Callback, abc.ABC):
             self._listener = None
 
     def _due(self, trainer: pl.Trainer) -> bool:
-        if not trainer.is_global_zero:
-            return False
         if trainer.sanity_checking:
             return trainer.global_step == 0  # a resumed run has its value before training already
         if trainer.state.fn != "fit":
@@ -198,14 +202,16 @@ class Monitor(pl.Callback, abc.ABC):
         turn = self.figures > 0 and self._looks % self.figures == 0
         full = last or turn or self._looks == 0
         self._looks += 1
-        looked = self.look(probe, full=full).items()
-        seen = {key: result.map(torch.Tensor.cpu) for key, result in looked}
+        looked = self.look(probe, full=full) if trainer.is_global_zero else {}
+        seen = {key: result.map(torch.Tensor.cpu) for key, result in looked.items()}
         if trainer.state.fn == "fit":
             self.before, self.after = self.before or seen, seen
         prefix = f"test/{self.name}" if trainer.testing else self.name
         parts = [result.scalars() for result in seen.values()]
         self.looked_at = trainer.global_step
-        self.scalars = {f"{prefix}/{key}": value for part in parts for key, value in part.items()}
+        found = {f"{prefix}/{key}": value for part in parts for key, value in part.items()}
+        # All processes know the numbers, so that a checkpoint or a schedule may depend on them.
+        self.scalars = trainer.strategy.broadcast(found)
         self._log(trainer, pl_module, prefix, seen, full and self.figures > 0)
 
     def _log(
@@ -220,7 +226,7 @@ class Monitor(pl.Callback, abc.ABC):
         step = max(trainer.global_step - 1, 0)
         for name, value in self.scalars.items():
             bar = name == f"{prefix}/{self.shown}"
-            pl_module.log(name, value, prog_bar=bar, logger=False, rank_zero_only=True)
+            pl_module.log(name, value, prog_bar=bar, logger=False, sync_dist=True)
         for logger in trainer.loggers:
             logger.log_metrics(self.scalars, step)
         for logger in _tensorboards(trainer):

@@ -18,18 +18,23 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data.distributed import DistributedSampler
 
 from sntorch import checks
 
-__all__ = ["IGNORED", "DigitsTask", "EpochSampler", "Task"]
+__all__ = ["IGNORED", "BlockSampler", "DigitsTask", "EpochSampler", "Task"]
 
 IGNORED = -100
 """Class of steps that do not count, the one that torch's cross entropy leaves out."""
 
 
-class EpochSampler(Sampler[int]):
+class EpochSampler(DistributedSampler[int]):
     """A random order of `size` samples that depends on `seed` and the current epoch alone.
+
+    Of several processes each gets every n-th sample of that order, so that batches of B samples in
+    each of n processes are together the batches of n B samples of one process; where `size` is no
+    multiple of n the first samples of the order come a second time.
 
     Parameters
     ----------
@@ -39,17 +44,42 @@ class EpochSampler(Sampler[int]):
         Chooses the sequence of orders.
     epoch
         Tells the epoch when an order is needed.
+    rank, processes
+        Which of how many processes this is.
     """
 
-    def __init__(self, size: int, seed: int, epoch: Callable[[], int]) -> None:
-        self.size, self.seed, self.epoch = size, seed, epoch
+    # Torch's class in name, since Lightning shares out samplers of any other class a second time.
 
-    def __len__(self) -> int:
-        return self.size
+    def __init__(
+        self,
+        size: int,
+        seed: int,
+        epoch: Callable[[], int],
+        *,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        super().__init__(range(size), processes, rank, seed=seed)  # pyright: ignore[reportArgumentType]
+        self.size, self.now = size, epoch
 
     def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng([self.seed, self.epoch()]).permutation(self.size)
-        return iter(order.tolist())
+        order = np.random.default_rng([self.seed, self.now()]).permutation(self.size)
+        order = np.resize(order, self.total_size)  # begins anew at the end
+        return iter(order[self.rank :: self.num_replicas].tolist())
+
+
+class BlockSampler(DistributedSampler[int]):
+    """One of `processes` blocks of `size` samples in their order, none of them twice."""
+
+    def __init__(self, size: int, *, rank: int, processes: int) -> None:
+        super().__init__(range(size), processes, rank)  # pyright: ignore[reportArgumentType]
+        self.block = np.array_split(np.arange(size), processes)[rank].tolist()
+
+    def __len__(self) -> int:
+        return len(self.block)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.block)
 
 
 class Task(pl.LightningDataModule, abc.ABC):
@@ -84,19 +114,29 @@ class Task(pl.LightningDataModule, abc.ABC):
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         """Return the training batches, in an order of their own every epoch."""
-        size = len(self.parts["train"])
-        return self._loader("train", sampler=EpochSampler(size, self.seed, self._epoch))
+        size, share = len(self.parts["train"]), self._share()
+        return self._loader("train", sampler=EpochSampler(size, self.seed, self._epoch, **share))
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         """Return the validation batches, always in the same order."""
-        return self._loader("val")
+        return self._loader("val", sampler=self._in_order("val"))
 
     def test_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         """Return the test batches, always in the same order."""
-        return self._loader("test")
+        return self._loader("test", sampler=self._in_order("test"))
 
     def _epoch(self) -> int:
         return 0 if self.trainer is None else self.trainer.current_epoch
+
+    def _share(self) -> dict[str, int]:
+        """Return which of how many processes this is."""
+        if self.trainer is None:
+            return {"rank": 0, "processes": 1}
+        return {"rank": self.trainer.global_rank, "processes": self.trainer.world_size}
+
+    def _in_order(self, part: str) -> BlockSampler | None:
+        share = self._share()
+        return BlockSampler(len(self.parts[part]), **share) if share["processes"] > 1 else None
 
     def _loader(self, part: str, **options: Any) -> DataLoader[tuple[Tensor, ...]]:
         # A generator of its own: otherwise each pass over the data would draw from the global one.

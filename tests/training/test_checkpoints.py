@@ -171,10 +171,11 @@ class NoRoom(pl.Callback):
 def test_a_run_without_room_says_so_loses_nothing_and_goes_on_to_the_same_bits(run, tmp_path):
     last = tmp_path / "checkpoints" / "last.ckpt"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    model = snt_model()
+    full = runner(tmp_path, 3, NoRoom(last))
     try:
-        full = runner(tmp_path, 3, NoRoom(last))
         with pytest.raises(SystemExit) as ended:
-            conduct(full, snt_model(), TinyTask(), folder=tmp_path, title="full")
+            conduct(full, model, TinyTask(), folder=tmp_path, title="full")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     message = str(ended.value)
