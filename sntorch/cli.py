@@ -9,6 +9,8 @@ single values.  A run writes its resolved configuration, ``config.yaml``, beside
 ``sntorch validate`` computes what is known, on this machine or with ``--device cuda`` on another
 device, and prints measured and expected numbers; it ends with status 1 unless all agree.
 
+``sntorch analyze CHECKPOINT`` reports what a trained network does; see `sntorch.commands.analyze`.
+
 ``sntorch experiment=studies/NAME`` runs a study of `sntorch.studies` and no training: the parts of
 the configuration that say what to train are not read.
 
@@ -37,6 +39,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sntorch import checks, config_dir, validation
+from sntorch.commands.analyze import analyze
 from sntorch.studies.study import write
 from sntorch.training import ExactResume, RunRecorder
 from sntorch.training.experiment import conduct, prepare, steps_at, table
@@ -226,8 +229,16 @@ def main() -> None:
     """Run the command line; see the module's text for what it takes."""
     if sys.argv[1:2] == ["validate"]:
         sys.exit(validate(sys.argv[2:]))
+    if sys.argv[1:2] == ["analyze"]:
+        sys.exit(analyze(sys.argv[2:], _learned))
     OmegaConf.register_new_resolver("sntorch.run_dir", _run_dir, replace=True)
     _job()
+
+
+def _learned(path: pathlib.Path) -> tuple[Any, Any]:
+    """Return the model of a run and its task."""
+    loaded = load(path)
+    return loaded.model, instantiate(loaded.config["task"])
 
 
 def _run_dir(output: str, resume: str | None, name: str) -> str:

@@ -264,7 +264,7 @@ def test_unknown_types():
         plot(areas(), "here")  # pyright: ignore[reportCallIssue, reportArgumentType]
     with pytest.raises(ValueError, match=r"results: expected at least one"):
         figure()
-    with pytest.raises(ValueError, match=r"history: expected a TrainingHistory, got dict"):
+    with pytest.raises(ValueError, match=r"expected one of Survey, TrainingHistory, got dict"):
         report({})  # pyright: ignore[reportArgumentType]
 
 
