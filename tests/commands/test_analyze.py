@@ -39,6 +39,7 @@ def test_a_foreign_network_with_noise_and_a_drive(gru, tmp_path, capsys):
     assert (tmp_path / "analysis.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_a_run_is_asked_while_it_reads_its_task(tmp_path, capsys):
     (tmp_path / "config.yaml").write_text("")
 
