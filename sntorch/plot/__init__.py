@@ -18,6 +18,7 @@ import types
 from matplotlib.axes import Axes
 
 from sntorch.plot import (
+    attractors,
     equilibria,
     equilibrium,
     exponents,
@@ -39,6 +40,7 @@ from sntorch.plot.regimes import along, panels
 
 __all__ = [
     "along",
+    "attractors",
     "equilibria",
     "equilibrium",
     "exponents",
