@@ -11,6 +11,9 @@ device, and prints measured and expected numbers; it ends with status 1 unless a
 
 ``sntorch analyze CHECKPOINT`` reports what a trained network does; see `sntorch.commands.analyze`.
 
+``sntorch reproduce`` runs all studies, or those that are named, and builds a page of what was
+published and what was measured; see `sntorch.commands.reproduce`.
+
 ``sntorch experiment=studies/NAME`` runs a study of `sntorch.studies` and no training: the parts of
 the configuration that say what to train are not read.
 
@@ -40,6 +43,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sntorch import checks, config_dir, validation
 from sntorch.commands.analyze import analyze
+from sntorch.commands.reproduce import reproduce
 from sntorch.studies.study import write
 from sntorch.training import ExactResume, RunRecorder
 from sntorch.training.experiment import conduct, prepare, steps_at, table
@@ -231,6 +235,8 @@ def main() -> None:
         sys.exit(validate(sys.argv[2:]))
     if sys.argv[1:2] == ["analyze"]:
         sys.exit(analyze(sys.argv[2:], _learned))
+    if sys.argv[1:2] == ["reproduce"]:
+        sys.exit(reproduce(sys.argv[2:]))
     OmegaConf.register_new_resolver("sntorch.run_dir", _run_dir, replace=True)
     _job()
 

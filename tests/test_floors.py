@@ -46,6 +46,7 @@ SAME_FLOOR = {
     ("studies", "plot"),
     ("studies", "training"),
     ("commands", "plot"),
+    ("commands", "studies"),
     ("commands", "training"),
     ("cli", "commands"),
     ("cli", "plot"),
