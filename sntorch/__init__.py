@@ -30,6 +30,8 @@ from sntorch.flows import Flow as Flow
 from sntorch.flows import RungeKutta4 as RungeKutta4
 from sntorch.schedule import scheduled as scheduled
 from sntorch.sequence import SNT as SNT
+from sntorch.surveys import Survey as Survey
+from sntorch.surveys import survey as survey
 from sntorch.torchcells import TorchDynamics as TorchDynamics
 from sntorch.transfer import Transfer as Transfer
 

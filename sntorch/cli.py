@@ -10,6 +10,11 @@ beside what `sntorch.training.experiment` writes.
 ``sntorch validate`` computes what is known, on this machine or with ``--device cuda`` on another
 device, and prints measured and expected numbers; it ends with status 1 unless all agree.
 
+``sntorch analyze CHECKPOINT`` reports what a trained network does; see `sntorch.commands.analyze`.
+
+``sntorch reproduce`` runs all studies, or those that are named, and builds a page of what was
+published and what was measured; see `sntorch.commands.reproduce`.
+
 ``sntorch experiment=studies/NAME`` runs a study of `sntorch.studies` and no training: the parts of
 the configuration that say what to train are not read.
 
@@ -35,6 +40,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sntorch import checks, config_dir, sweeps, validation
+from sntorch.commands.analyze import analyze
+from sntorch.commands.reproduce import reproduce
+from sntorch.loading import load
 from sntorch.studies.study import write
 from sntorch.training import ConfigStamp, ExactResume, RunRecorder
 from sntorch.training.checkpoints import Saved, read, restore
@@ -156,11 +164,21 @@ def main() -> None:
     """Run the command line; see the module's text for what it takes."""
     if sys.argv[1:2] == ["validate"]:
         sys.exit(validate(sys.argv[2:]))
+    if sys.argv[1:2] == ["analyze"]:
+        sys.exit(analyze(sys.argv[2:], _learned))
+    if sys.argv[1:2] == ["reproduce"]:
+        sys.exit(reproduce(sys.argv[2:]))
     if sys.argv[1:2] == ["collect"]:
         return print(sweeps.collecting(sys.argv[2:]))
     sys.argv[1:] = sweeps.continued(sys.argv[1:])
     OmegaConf.register_new_resolver("sntorch.run_dir", _run_dir, replace=True)
     _job()
+
+
+def _learned(path: pathlib.Path) -> tuple[Any, Any]:
+    """Return the model of a run and its task."""
+    loaded = load(path)
+    return loaded.model, instantiate(loaded.config["task"])
 
 
 def _run_dir(output: str, resume: str | None, name: str) -> str:

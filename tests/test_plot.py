@@ -264,7 +264,7 @@ def test_unknown_types():
         plot(areas(), "here")  # pyright: ignore[reportCallIssue, reportArgumentType]
     with pytest.raises(ValueError, match=r"results: expected at least one"):
         figure()
-    with pytest.raises(ValueError, match=r"history: expected a TrainingHistory, got dict"):
+    with pytest.raises(ValueError, match=r"expected one of Survey, TrainingHistory, got dict"):
         report({})  # pyright: ignore[reportArgumentType]
 
 
@@ -769,7 +769,7 @@ def test_populations_over_time():
     field = snt.meanfield.populations(gain=1.5, std=torch.eye(2), mean=-3 * torch.eye(2))
     ax = plot(field)
     np.testing.assert_allclose(line(ax, "population 2")[1], field.means[-40:, 1].numpy())
-    assert note(ax).startswith("period 2; exponents: neurons -2.09")
+    assert note(ax).startswith("period 2\nexponents: neurons -2.09")
 
 
 def test_correlations_over_distance():

@@ -1,8 +1,8 @@
 """Pictures of the records: one function per type, all in one style.
 
 ``plot(record)`` draws one record on one axes, ``figure(record, record)`` several in a row, and
-``report(history)`` a whole training run.  Figures are made without pyplot: nothing is registered,
-no window opens, and they may be drawn while a network trains.
+``report(record)`` a whole training run or survey.  Figures are made without pyplot: nothing is
+registered, no window opens, and they may be drawn while a network trains.
 
 Measurements are dark and solid; rows, and what was before training, are light; theory is a thin
 dashed line beside them: the zero of an exponent, the circular law of a spectrum.  Lightness and
@@ -18,6 +18,7 @@ import types
 from matplotlib.axes import Axes
 
 from sntorch.plot import (
+    attractors,
     equilibria,
     equilibrium,
     exponents,
@@ -30,15 +31,17 @@ from sntorch.plot import (
     regimes,
     response,
     spectra,
+    survey,
     sweeps,
+    training,
 )
-from sntorch.plot.canvas import figure, plot, style
+from sntorch.plot.canvas import figure, plot, report, style
 from sntorch.plot.plasticity import learning
 from sntorch.plot.regimes import along, panels
-from sntorch.plot.training import report
 
 __all__ = [
     "along",
+    "attractors",
     "equilibria",
     "equilibrium",
     "exponents",
@@ -57,7 +60,9 @@ __all__ = [
     "response",
     "spectra",
     "style",
+    "survey",
     "sweeps",
+    "training",
 ]
 
 

@@ -90,6 +90,21 @@ def plot(result: object, ax: Axes | None = None) -> Axes:
     raise ValueError(f"result: expected one of {known}, got {type(result).__name__}")
 
 
+@functools.singledispatch
+def report(result: object) -> Figure:
+    """Return a figure of many panels: of a training run, or of a survey of a network.
+
+    What was not measured, or has no finite number, has no panel.
+
+    Raises
+    ------
+    ValueError
+        If there is no report of such a record.
+    """
+    known = ", ".join(sorted(kind.__name__ for kind in report.registry if kind is not object))
+    raise ValueError(f"result: expected one of {known}, got {type(result).__name__}")
+
+
 def figure(*results: Result, title: str | None = None) -> Figure:
     """Return a figure with one panel per record, in a row.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
-from sntorch.analysis import Branch, ContractionGain, FixedPoints
+from sntorch.analysis import Branch, ContractionGain, Event, FixedPoints
 from sntorch.plot.canvas import (
     DARK,
     LIGHT,
@@ -86,3 +86,20 @@ def _(result: ContractionGain, ax: Axes | None = None) -> Axes:
     ax.set_ylim(0, 2.5)
     name_axes(ax, "gain", "Lipschitz constant (per step)")
     return finish(ax, "Contraction", leak, f"contracts for gains below {gain:.4g}")
+
+
+@plot.register
+@style()
+def _(result: Event, ax: Axes | None = None) -> Axes:
+    ax = on(ax)
+    circle = np.exp(2j * np.pi * np.linspace(0, 1, 181))
+    ax.plot(circle.real, circle.imag, label="unit circle", **THEORY)
+    critical = array(result.eigenvalues).astype(complex).ravel()
+    look: dict[str, Any] = {"color": DARK, "markersize": 7, "label": "critical multipliers"}
+    ax.plot(critical.real, critical.imag, _EVENTS.get(result.kind, "o"), **look)
+    ax.set_aspect("equal", adjustable="datalim")
+    name_axes(ax, "real part of λ (per step)", "imaginary part of λ (per step)")
+    note = f"at {result.parameter:.6g}"
+    if math.isfinite(result.rotation):
+        note += f", {result.rotation:.4g} turns per step"
+    return finish(ax, "-".join(w.capitalize() for w in result.kind.split("_")), critical, note)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
-from sntorch.landscape import Annealed, FieldResponse, Samples
+from sntorch.landscape import Annealed, FieldResponse, Planted, Samples
 from sntorch.meanfield import Equilibrium, StateMeasure
 from sntorch.plot.canvas import (
     DARK,
@@ -19,6 +19,7 @@ from sntorch.plot.canvas import (
     array,
     finish,
     finite,
+    histogram,
     mean_of,
     name_axes,
     on,
@@ -160,3 +161,19 @@ def _scan(arguments: dict[str, torch.Tensor]) -> tuple[np.ndarray, str, str]:
     if len(varied) != 1:
         return np.arange(next(iter(arguments.values())).numel()), "ensemble", text
     return array(arguments[varied[0]]).ravel(), names[varied[0]], text
+
+
+@plot.register
+@style()
+def _(result: Planted, ax: Axes | None = None) -> Axes:
+    ax = on(ax)
+    state = finite(result.state).ravel()
+    histogram(ax, state, "components", LIGHT)
+    width = math.sqrt(result.temperature + result.gain**2 * mean_of(result.overlap))
+    if width > 0:
+        x = width * np.linspace(-4, 4, 161)
+        bell = np.exp(-((x / width) ** 2) / 2) / (width * math.sqrt(2 * math.pi))
+        ax.plot(x, bell, label="theory", **THEORY)
+    name_axes(ax, "component of the state x (units of u)", "density (1 / units of u)")
+    note = f"g = {result.gain:.3g}, T = {result.temperature:.3g}, q = {mean_of(result.overlap):.3g}"
+    return finish(ax, f"Planted state, N = {len(state)}", state, note)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import MaxNLocator
 
 from sntorch.landscape import (
     Attractors,
@@ -60,7 +61,7 @@ def _(result: SynapticEntropy, ax: Axes | None = None) -> Axes:
     ax = on(ax)
     value, error = finite(result.value), finite(result.stderr)
     _heat(ax, value, f"entropy production (nats / {step_of(result)})")
-    if len(value) <= 40:
+    if len(value) <= 24:  # more are no longer read
         look = {"color": "black", "markersize": min(6.0, 70 / len(value)), "markeredgewidth": 0.8}
         for sign, marker, label in ((1, "+", "above 0 by 2 s.e."), (-1, "_", "below 0 by 2 s.e.")):
             i, j = np.nonzero(sign * value > 2 * error)
@@ -236,3 +237,5 @@ def _heat(ax: Axes, matrix: Any, label: str) -> None:
     if some(matrix):
         ax.figure.colorbar(image, ax=ax, label=label)
     ax.set(xlabel="from neuron j", ylabel="to neuron i")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

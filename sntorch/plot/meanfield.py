@@ -79,7 +79,7 @@ def _(result: PopulationField, ax: Axes | None = None) -> Axes:
     name_axes(ax, "time before the end (steps)", "mean μ (u)", whole=True)
     period = int(result.period.flatten()[0])
     kind = {0: "neither at rest nor periodic", 1: "at rest"}.get(period, f"period {period}")
-    note = f"{kind}; exponents: neurons {array(result.microscopic).flat[0]:.3g}, "
+    note = f"{kind}\nexponents: neurons {array(result.microscopic).flat[0]:.3g}, "
     note += f"mean field {array(result.macroscopic).flat[0]:.3g} nats / step"
     return finish(ax, "Mean field of populations", means, note)
 

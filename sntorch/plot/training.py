@@ -11,9 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 
-from sntorch.analysis import (
-    JacobianSpectrum,
-)
+from sntorch.analysis import JacobianSpectrum
 from sntorch.plot.canvas import (
     DARK,
     GREY,
@@ -27,6 +25,7 @@ from sntorch.plot.canvas import (
     headline,
     name_axes,
     plot,
+    report,
     some,
     step_of,
     style,
@@ -35,18 +34,8 @@ from sntorch.plot.spectra import complex_plane, eigenvalues
 from sntorch.results import TrainingHistory
 
 
-def report(history: TrainingHistory) -> Figure:
-    """Return the picture of a training run: learning, exponents, spectrum, dissipation and flux.
-
-    Panels without a single finite number are left out.
-
-    Raises
-    ------
-    ValueError
-        If `history` is not a `TrainingHistory`.
-    """
-    if not isinstance(history, TrainingHistory):
-        raise ValueError(f"history: expected a TrainingHistory, got {type(history).__name__}")
+@report.register
+def _(history: TrainingHistory) -> Figure:
     panels = [draw for draw, names in _PANELS if _has(history, *names)]
     top = len(panels) if len(panels) < 4 else (len(panels) + 1) // 2
     rows = [row for row in (panels[:top], panels[top:]) if row]

@@ -12,6 +12,7 @@ al. 1992).
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,8 +46,14 @@ class PhaseDiagram(Study):
         return f"{self.field.lyapunov.numel()} points, {share:.0%} chaotic"
 
     def scalars(self) -> dict[str, float]:
-        """Return the chaotic share of the plane and the largest exponent in it."""
+        """Return the chaotic share of the plane, its largest exponent, and where its border is.
+
+        ``onset`` is the smallest gain that has a border, ``border`` the noise at the largest gain.
+        """
+        known = self.gains[self.border.isfinite()]
         return {
+            "onset": float(known[0]) if len(known) else math.nan,
+            "border": float(self.border[-1]),
             "chaotic": float(self.field.chaotic.double().mean()),
             "max": float(self.field.lyapunov.max()),
         }

@@ -42,7 +42,17 @@ from sntorch.analysis import (
 from sntorch.cells import SNTCell
 from sntorch.dynamics import rollout
 from sntorch.plot import plot, style
-from sntorch.plot.canvas import DARK, GREY, LIGHT, MIDDLE, StyledFigure, finish, headline, name_axes
+from sntorch.plot.canvas import (
+    DARK,
+    GREY,
+    LIGHT,
+    MIDDLE,
+    StyledFigure,
+    finish,
+    headline,
+    name_axes,
+    on,
+)
 from sntorch.plot.response import circle
 from sntorch.studies.study import Study
 
@@ -137,6 +147,14 @@ class SusceptibilityStudy(Study):
         for k in range(len(self.graph.omega)):
             circle(self.graph, fig.add_subplot(2, 3, 4 + k), index=k)
         return fig
+
+
+@plot.register(SusceptibilityStudy)
+@style()
+def _(result: SusceptibilityStudy, ax: Any = None) -> Any:
+    ax = on(ax)
+    _beside(ax, result.nine if result.large is None else result.large)
+    return ax
 
 
 def network(noise: float = 0.15) -> SNTCell:

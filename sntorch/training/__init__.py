@@ -10,6 +10,7 @@ from sntorch.training.ensemble import at_edge as at_edge
 from sntorch.training.flossing import GradientFlossing as GradientFlossing
 from sntorch.training.forecasting import LorenzTask as LorenzTask
 from sntorch.training.forecasting import MackeyGlassTask as MackeyGlassTask
+from sntorch.training.foreign import read_recurrent as read_recurrent
 from sntorch.training.losses import jacobian_norm_regularizer as jacobian_norm_regularizer
 from sntorch.training.losses import lyapunov_regularizer as lyapunov_regularizer
 from sntorch.training.losses import spectral_radius_regularizer as spectral_radius_regularizer

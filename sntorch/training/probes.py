@@ -16,7 +16,7 @@ from sntorch.dynamics import Dynamics, as_dynamics
 from sntorch.sequence import SNT
 from sntorch.torchcells import TorchDynamics
 
-__all__ = ["Listener", "Probe", "recurrent_part"]
+__all__ = ["Listener", "Probe", "heard", "recurrent_part"]
 
 _KINDS = (SNT, nn.RNNBase, nn.RNNCellBase, Dynamics)
 
@@ -123,6 +123,17 @@ class Listener:
         if hx is None:
             return zeros
         return f.join(hx) if isinstance(f, TorchDynamics) else hx
+
+
+def heard(model: nn.Module, part: nn.Module, x: Tensor, rows: int) -> Probe:
+    """Return what a part of the model reads, and from where, when the model is called with x."""
+    listener = Listener(part, rows)
+    try:
+        with torch.no_grad():
+            model(x)
+    finally:
+        listener.close()
+    return listener.probe()
 
 
 def _outermost(model: nn.Module, prefix: str = "") -> dict[str, nn.Module]:

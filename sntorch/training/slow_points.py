@@ -13,7 +13,7 @@ from sntorch.analysis import FixedPoints, find_fixed_points
 from sntorch.dynamics import observing, rollout
 from sntorch.landscape import SpeedPotential
 from sntorch.plot import plot, style
-from sntorch.plot.canvas import DARK, LIGHT, array, finish, histogram, name_axes, on
+from sntorch.plot.canvas import DARK, THEORY, array, finish, name_axes, on
 from sntorch.results import Result
 from sntorch.training.monitor import Monitor
 from sntorch.training.probes import Probe
@@ -96,10 +96,14 @@ class FixedPointMonitor(Monitor):
 @style()
 def _(result: SlowPoints, ax: Any = None) -> Any:
     ax = on(ax)
-    tiny = 1e-32
-    visited, reached = (array(e.clamp(min=tiny).log10()) for e in (result.visited, result.reached))
-    histogram(ax, visited, "visited", LIGHT)
-    histogram(ax, reached, "fixed and slow points", DARK, fill=False)
-    name_axes(ax, "log₁₀ of the energy per neuron E/N", "density")
+    tiny = 1e-32  # what is left of rounding alone
+    visited, reached = (array(e.clamp(min=tiny)) for e in (result.visited, result.reached))
+    slow = array(result.slow) > 0
+    look: dict[str, Any] = {"color": DARK, "linestyle": "", "markersize": 4}
+    ax.plot(visited[~slow], reached[~slow], "o", label="fixed points", **look)
+    ax.plot(visited[slow], reached[slow], "s", markerfacecolor="white", label="slow points", **look)
+    ax.axline((1, 1), slope=1, label="no descent", **THEORY)
+    name_axes(ax, "energy visited E/N", "energy reached E/N")
+    ax.set(xscale="log", yscale="log")
     note = f"{int(result.slow.sum())} of {len(result.slow)} searches end at slow points"
     return finish(ax, "Speed potential", result.visited, note)

@@ -1,0 +1,1 @@
+"""Commands of ``sntorch`` that need no Hydra: one file each, called by `sntorch.cli`."""

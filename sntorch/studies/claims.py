@@ -1,0 +1,334 @@
+r"""What was published, and whether a study agrees: one claim for every study.
+
+A claim is judged by the scalars of a study alone (``result.json``), so that a study that was run
+long ago, or elsewhere, can still be judged.  Every finding says what was measured, what it should
+be, and whether it is: within a tolerance that covers the error of the default setting and, where
+theory is one of infinitely many neurons, the size of the networks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Mapping
+
+__all__ = ["CLAIMS", "Claim", "Finding", "judge"]
+
+Scalars = Mapping[str, float]
+Judge = Callable[[Scalars], list["Finding"]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One number beside what it should be."""
+
+    what: str
+    """Which number."""
+    measured: str
+    """The number."""
+    expected: str
+    """What it should be."""
+    agrees: bool
+    """Whether it is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """What was published."""
+
+    source: str
+    """Who says so, and when."""
+    text: str
+    """What is said."""
+    judge: Judge
+    """From the scalars of the study to what they say of the claim."""
+
+
+def judge(name: str, found: Scalars) -> list[Finding]:
+    """Return what the scalars of an experiment say of its claim, of what was measured.
+
+    Raises
+    ------
+    ValueError
+        If there is no claim of that name.
+
+    Examples
+    --------
+    >>> [finding] = judge("studies/memory_capacity", {"peak/exponent": -0.06})
+    >>> finding.measured, finding.agrees
+    ('-0.06', True)
+    """
+    if name not in CLAIMS:
+        raise ValueError(f"name: expected one of {', '.join(CLAIMS)}, got {name!r}")
+    try:
+        return CLAIMS[name].judge(found)
+    except KeyError as missing:
+        return [Finding(f"{missing}", "not measured", "a number", False)]
+
+
+CLAIMS: dict[str, Claim] = {}
+"""Name of an experiment, such as ``studies/route_to_chaos``: its claim."""
+
+
+def _claim(name: str, source: str, text: str) -> Callable[[Judge], None]:
+    def register(judge: Judge) -> None:
+        CLAIMS[name] = Claim(source, " ".join(text.split()), judge)
+
+    return register
+
+
+def _near(what: str, measured: float, expected: float, tolerance: float) -> Finding:
+    """Return whether two numbers are as near as they should be; NaN is not."""
+    agrees = abs(measured - expected) <= tolerance
+    return Finding(what, f"{measured:.4g}", f"{expected:.4g} ± {tolerance:.2g}", agrees)
+
+
+def _above(what: str, measured: float, bound: float) -> Finding:
+    return Finding(what, f"{measured:.4g}", f"> {bound:.4g}", measured > bound)
+
+
+def _below(what: str, measured: float, bound: float) -> Finding:
+    return Finding(what, f"{measured:.4g}", f"< {bound:.4g}", measured < bound)
+
+
+def _ordered(what: str, values: list[float], rising: bool = True) -> Finding:
+    """Return whether finite numbers only rise, or only fall."""
+    values = [value for value in values if math.isfinite(value)]
+    steps = [b - a if rising else a - b for a, b in itertools.pairwise(values)]
+    shown = ", ".join(f"{value:.3g}" for value in values)
+    return Finding(what, shown, "rising" if rising else "falling", min(steps, default=-1.0) > 0)
+
+
+def _series(found: Scalars, name: str) -> dict[float, float]:
+    """Return the values of ``name/number`` by the number, in ascending order."""
+    start = f"{name}/"
+    parts = [(float(k.removeprefix(start)), v) for k, v in found.items() if k.startswith(start)]
+    return dict(sorted(parts))
+
+
+@_claim(
+    "studies/route_to_chaos",
+    "Doyon, Cessac, Quoy and Samuelides 1993; Cessac 2020",
+    """As the gain grows a random network goes from a fixed point to a closed curve, to a two-torus,
+    and to chaos.""",
+)
+def _(found: Scalars) -> list[Finding]:
+    name = "largest exponent at gain {} (nats / step)"
+    return [
+        _near(name.format("1.0, fixed point"), found["max/1"], -0.0134, 0.001),
+        _near(name.format("1.1, closed curve"), found["max/1.1"], 0.0, 0.001),
+        _near(name.format("1.4, chaos"), found["max/1.4"], 0.0197, 0.005),
+    ]
+
+
+@_claim(
+    "studies/mean_field_lyapunov",
+    "Molgedey, Schuchhardt and Schuster 1992; Cessac 1995",
+    "The largest exponent of a large random network is the one of its mean field.",
+)
+def _(found: Scalars) -> list[Finding]:
+    distance = _series(found, "distance")
+    return [
+        _ordered("mean distance to theory as N grows", list(distance.values()), rising=False),
+        _below(f"distance at N = {max(distance):g} (nats / step)", distance[max(distance)], 0.02),
+    ]
+
+
+@_claim(
+    "studies/noise_suppresses_chaos",
+    "Molgedey, Schuchhardt and Schuster 1992",
+    """Noise ends chaos; the critical noise grows with the gain, for large gains like
+    sqrt(8 g^2 / (9 pi) - 1).""",
+)
+def _(found: Scalars) -> list[Finding]:
+    critical = _series(found, "critical")
+    gain = max(critical)
+    expected = math.sqrt(8 * gain**2 / (9 * math.pi) - 1)
+    return [
+        _ordered("critical noise as the gain grows", list(critical.values())),
+        _near(f"critical noise at gain {gain:g}", critical[gain], expected, 0.1 * expected),
+    ]
+
+
+@_claim(
+    "studies/phase_diagram",
+    "Sompolinsky, Crisanti and Sommers 1988; Molgedey et al. 1992",
+    "Without noise chaos begins at gain 1, and noise moves its border to larger gains.",
+)
+def _(found: Scalars) -> list[Finding]:
+    return [
+        _near("smallest chaotic gain of the grid", found["onset"], 1.0, 0.05),
+        _above("critical noise at the largest gain", found["border"], 0.5),
+    ]
+
+
+@_claim(
+    "studies/edge_of_chaos_order_parameters",
+    "Qiu and Huang 2025, corrected: the overlap of two replicas is zero, the self-overlap is not",
+    """Under the canonical measure of the speed the self-overlap q becomes positive at gain 1 as the
+    temperature vanishes; sampled networks follow the replica-symmetric solution.""",
+)
+def _(found: Scalars) -> list[Finding]:
+    distance, energy = _series(found, "distance"), _series(found, "energy")
+    size = max(distance)
+    return [
+        _below(f"largest distance of q to theory, N = {size:g}", distance[size], 0.06),
+        _below(f"largest deviation of E/N from T/2, N = {size:g}", energy[size], 0.1),
+    ]
+
+
+@_claim(
+    "studies/fixed_point_overlaps",
+    "Wainrib and Touboul 2013; Sompolinsky et al. 1988; Qiu and Huang 2025",
+    """Which measure is meant decides the overlap of fixed points: typical ones are smaller than the
+    chaotic attractor, and that is smaller than those of the canonical measure.""",
+)
+def _(found: Scalars) -> list[Finding]:
+    names = ("typical", "attractor", "canonical")
+    gains = list(_series(found, "typical"))
+    return [
+        _ordered(f"{', '.join(names)} at gain {gain:g}", [found[f"{n}/{gain:g}"] for n in names])
+        for gain in (gains[0], gains[-1])
+    ]
+
+
+@_claim(
+    "studies/hebbian_edge_of_chaos",
+    "Siri, Berry, Cessac, Delord and Quoy 2008",
+    """Hebbian learning with forgetting drives a chaotic network to simpler dynamics, and it is most
+    sensitive to the learned pattern at the edge of chaos.  The control says that forgetting alone
+    passes the edge too.""",
+)
+def _(found: Scalars) -> list[Finding]:
+    return [
+        _below("largest exponent after learning (nats / step)", found["exponent/learning"], 0.0),
+        _near("exponent where it is most sensitive", found["peak_exponent/learning"], 0.0, 0.06),
+        _near("the same of the control", found["peak_exponent/forgetting"], 0.0, 0.06),
+    ]
+
+
+@_claim(
+    "studies/intrinsic_plasticity",
+    "after Naude, Cessac, Berry and Delord 2013, with a generic rule",
+    "Homeostasis of thresholds cancels their disorder and raises the exponent to its mean field.",
+)
+def _(found: Scalars) -> list[Finding]:
+    tolerance = 0.005 + 3 * found["distance_stderr"]
+    return [
+        _above("largest exponent after learning (nats / step)", found["exponent"], 0.05),
+        _near("its distance to the mean field", found["distance"], 0.0, tolerance),
+    ]
+
+
+@_claim(
+    "studies/associative_memory",
+    "Amit, Gutfreund and Sompolinsky 1985; Sompolinsky and Kanter 1986",
+    """A Hopfield network recalls up to 0.138 patterns per neuron; asymmetry lowers that.""",
+)
+def _(found: Scalars) -> list[Finding]:
+    capacity = _series(found, "capacity")
+    return [
+        _near("load at half recall without asymmetry", capacity[0.0], 0.138, 0.03),
+        _ordered("capacity as the asymmetry grows", list(capacity.values()), rising=False),
+    ]
+
+
+@_claim(
+    "studies/pattern_memory",
+    "Miconi, Clune and Stanley 2018",
+    """Networks with plastic synapses, trained through time, complete patterns that they saw a few
+    steps ago better than the same networks without.""",
+)
+def _(found: Scalars) -> list[Finding]:
+    plastic = {name: v for name, v in found.items() if name.startswith("plastic/")}
+    return [
+        _below(f"share of wrong bits, {name}", value, found[f"twin/{name}"])
+        for name, value in ((key.partition("/")[2], v) for key, v in plastic.items())
+    ]
+
+
+@_claim(
+    "studies/memory_capacity",
+    "Jaeger 2001; Bertschinger and Natschlaeger 2004",
+    "A random network remembers most of its input near the edge of chaos.",
+)
+def _(found: Scalars) -> list[Finding]:
+    return [
+        _near("exponent where memory is largest (nats / step)", found["peak/exponent"], 0.0, 0.1)
+    ]
+
+
+@_claim(
+    "studies/susceptibility",
+    "Cessac and Sepulchre 2004, 2006",
+    """A chaotic network has a linear response with resonances; those of a pair in a large network
+    are not seen in any spectrum.""",
+)
+def _(found: Scalars) -> list[Finding]:
+    return [
+        _near("response of neuron 1 to neuron 6 after 2 steps", found["kernel/2/1/6"], 1.354, 0.03),
+        _below("variation of spectra, large network", found["large/spectra"], found["large/chi"]),
+    ]
+
+
+@_claim(
+    "studies/signal_transmission",
+    "Cessac and Sepulchre 2006",
+    """Which neurons of a chaotic network a weak modulated signal reaches depends on its carrier, as
+    linear response predicts.""",
+)
+def _(found: Scalars) -> list[Finding]:
+    name = "received less predicted, in standard errors (rms)"
+    return [_near(name, found["residual"], 1.0, 0.1)]
+
+
+@_claim(
+    "studies/ring_landscape",
+    "H. Yan et al. 2013, for larger networks; these two neurons are ours",
+    """Asymmetry closes wells to a ring; flux drives round it: entropy production grows and the
+    period falls.""",
+)
+def _(found: Scalars) -> list[Finding]:
+    return [
+        _ordered("entropy production", list(_series(found, "entropy_production").values())),
+        _ordered("period", list(_series(found, "period").values()), rising=False),
+    ]
+
+
+@_claim(
+    "studies/sleep_cycle",
+    "after H. Yan et al. 2013; model and parameters are our own surrogate",
+    """The landscape of the REM cycle is a ring with a barrier inside, round which flux drives at
+    the cost of entropy production.""",
+)
+def _(found: Scalars) -> list[Finding]:
+    return [
+        _above("barrier from the mean along the cycle (nats)", found["barrier"], 1.0),
+        _above("entropy production (nats / unit of time)", found["entropy_production"], 0.0),
+    ]
+
+
+@_claim(
+    "studies/associative_flux",
+    "H. Yan et al. 2013; Sompolinsky and Kanter 1986",
+    """Symmetric couplings hold memories without a direction; asymmetric ones drive through them in
+    sequence, at the cost of entropy production.""",
+)
+def _(found: Scalars) -> list[Finding]:
+    direction = _series(found, "directedness")
+    return [
+        _near("directedness without asymmetry", direction[0.0], 0.0, 0.2),
+        _above("largest directedness with it", max(direction.values()), 0.5),
+        _ordered("entropy production", list(_series(found, "entropy_production").values())),
+    ]
+
+
+@_claim(
+    "edge/flossing",
+    "Engelken 2023",
+    "A network whose exponents are kept near zero learns over delays at which a plain one fails.",
+)
+def _(found: Scalars) -> list[Finding]:
+    name = "accuracy, flossed less plain"
+    return [_above(name, found["difference"], 3 * found["difference_stderr"])]

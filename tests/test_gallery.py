@@ -1,0 +1,59 @@
+"""Every kind of record has a picture, and the gallery shows it."""
+
+import importlib.util
+import pathlib
+import re
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+import sntorch as snt
+from sntorch.plot import plot, report
+from sntorch.results import Result
+from sntorch.studies import Study
+
+ROOT = pathlib.Path(__file__).parents[1]
+SPEC = importlib.util.spec_from_file_location("gallery", ROOT / "scripts" / "gallery.py")
+assert SPEC is not None
+assert SPEC.loader is not None
+gallery = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(gallery)
+
+
+def kinds(base=Result):
+    """Return the records of the library; those of tests do not count."""
+    found = set()
+    for kind in base.__subclasses__():
+        found |= kinds(kind) | {kind}
+    return {kind for kind in found if kind.__module__.startswith("sntorch.")} - {Study}
+
+
+@pytest.mark.parametrize("kind", sorted(kinds(), key=str), ids=lambda kind: kind.__name__)
+def test_every_record_has_a_picture(kind):
+    assert snt.training  # its records too
+    pictures = [door.dispatch(kind) for door in (plot, report)]
+    assert any(found is not door.dispatch(object) for found, door in zip(pictures, (plot, report)))
+
+
+def test_the_gallery_shows_every_record_and_nothing_else():
+    shown = {name for records in gallery.SHEETS.values() for name in records}
+    reports = {kind.__name__ for kind in report.registry}
+    expected = {kind.__name__ for kind in kinds() if not issubclass(kind, Study)}
+    assert shown == expected - reports
+
+
+def test_the_readme_shows_every_sheet():
+    readme = (ROOT / "README.md").read_text()
+    shown = set(re.findall(r"pictures/gallery/(\w+)\.png", readme))
+    assert shown == set(gallery.SHEETS)
+    sizes = [(ROOT / f"notebooks/pictures/gallery/{name}.png").stat().st_size for name in shown]
+    assert sum(sizes) < 1_200_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", gallery.SHEETS)
+def test_a_sheet_is_drawn_without_a_warning(name):
+    fig = gallery.sheet(gallery.SHEETS[name])
+    FigureCanvasAgg(fig).draw()
+    titles = [ax.get_title(loc="left") for ax in fig.axes]
+    assert sum(map(bool, titles)) == len(gallery.SHEETS[name])
