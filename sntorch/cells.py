@@ -225,19 +225,18 @@ class SNTCell(Dynamics):
         every: int,
     ) -> tuple[Tensor, Tensor]:
         """Make many steps close to the speed of their matrix products (see `orbits`)."""
-        if isinstance(self.coupling, Coupling):
-            return super().orbit(u, steps, x, sigma, generator, every)
         if x is not None:
             self._drive(x[0] if x.ndim > 1 else x)  # refuses what it cannot read
         network = orbits.Network(
             self.coupling,
             None if _is(self.gain, 1.0) else self.gain,
             None if _is(self.leak, 0.0) else self.leak,
-            self.threshold,
+            None if _is(self.threshold, 0.0) else self.threshold,
             self.input_weight,
             self.transfer,
         )
-        return orbits.orbit(network, u, steps, x, sigma, generator, every)
+        found = orbits.orbit(network, u, steps, x, sigma, generator, every)
+        return found or super().orbit(u, steps, x, sigma, generator, every)
 
     def rate(self, u: Tensor) -> Tensor:
         """Return f(u) = phi(gain * u) (..., N), the activity that other neurons receive."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
+from sntorch.couplings.normals import fits, square
 
 __all__ = ["hopfield", "low_rank", "orthogonal", "ring"]
 
@@ -52,7 +53,7 @@ def orthogonal(
     """
     checks.count("n", n)
     checks.number("std", std, low=0)
-    return std * _frame(torch.randn(n, n, generator=generator, dtype=dtype, device=device))
+    return _frame(square(n, generator, dtype, device, arrays=3)).mul_(std)
 
 
 def low_rank(
@@ -109,7 +110,7 @@ def low_rank(
     checks.count("rank", rank, high=n)
     checks.number("std", std, low=0)
     omega = checks.table("overlaps", overlaps, (rank,))
-    J = torch.randn(n, n, generator=generator, dtype=dtype, device=device)
+    J = square(n, generator, dtype, device)
     draws = torch.randn(2, n, rank, generator=generator, dtype=dtype, device=device)
     unit = _frame(draws[0])
     right = draws[1] - unit @ (unit.mT @ draws[1])
@@ -169,8 +170,9 @@ def hopfield(
     checks.finite("patterns", checks.floating("patterns", patterns, ndim=2))
     if patterns.ndim != 2:
         raise ValueError(f"patterns: expected 2 axes (P, N), got {tuple(patterns.shape)}")
+    fits(patterns.shape[1], patterns.dtype, patterns.device, name="patterns")
     target = (1 - asymmetry) * patterns + asymmetry * patterns.roll(-1, 0)
-    return (target.T @ patterns / patterns.shape[1]).fill_diagonal_(0)
+    return (target.T @ patterns).div_(patterns.shape[1]).fill_diagonal_(0)
 
 
 def ring(
@@ -234,9 +236,10 @@ def ring(
     bump = torch.exp(-2 * kappa * torch.sin(x / 2) ** 2)
     bump /= bump.mean()
     row = (excitation - asymmetry * kappa * torch.sin(x)) * bump - inhibition
-    places = torch.arange(n, device=device)
     kernel = (row / n).to(dtype or torch.get_default_dtype())
-    return kernel[(places[:, None] - places) % n]
+    fits(n, dtype, device)
+    twice = kernel.flip(0).repeat(2)  # row i of the result starts n - 1 - i places further on
+    return twice.unfold(0, n, 1)[:n].flip(0)
 
 
 def _frame(A: Tensor) -> Tensor:
