@@ -32,6 +32,7 @@ from torch.autograd import forward_ad
 from sntorch import checks, orbits
 from sntorch.couplings import layers
 from sntorch.couplings.layers import Coupling
+from sntorch.couplings.normals import fits
 from sntorch.differentiable import transformed
 from sntorch.dynamics import Dynamics
 from sntorch.transfer import Transfer, as_transfer
@@ -141,6 +142,7 @@ class SNTCell(Dynamics):
         if isinstance(J, Coupling):
             self.coupling = J if "coupling" in parameters else layers.untrained(J)
         else:
+            fits("J", (self.size, self.size), J.dtype, J.device)  # a second time
             self._enter("coupling", J.detach().clone(), "coupling" in parameters)
         for name, value in values.items():
             self._enter(name, value, name in parameters)

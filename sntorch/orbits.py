@@ -10,6 +10,7 @@ a leak or threshold of zero cost nothing.  Gradients are made by `reverse`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -118,11 +119,11 @@ def _stepped(
             wanted = (t + 1) % every == 0
             place = kept[t // every] if wanted and not frame.upright else spare[t % 2]
             f = phi(last if gain is None else gain * last)
-            rest = None if drive is None else frame.inside(drive)
-            if leak is not None and rest is None:
-                rest = torch.mul(leak, last, out=place)
-            elif leak is not None:
-                rest = torch.addcmul(rest, leak, last, out=place)
+            if drive is None:
+                rest = None if leak is None else torch.mul(leak, last, out=place)
+            else:
+                rest = frame.inside(drive)
+                rest = rest if leak is None else torch.addcmul(rest, leak, last, out=place)
             plus(rest, f, place)
             if kick is not None:
                 place += frame.inside(kick)
@@ -137,7 +138,8 @@ class _Frame:
     """How states (..., N) lie while J acts on them: one (N,), rows (B, N), or columns (N, B)."""
 
     def __init__(self, J: Tensor | Coupling, u: Tensor) -> None:
-        self.J, self.size = matrix(J) or J, u.shape[-1]
+        self.J: Matrix | Coupling = _acting(J)
+        self.size = u.shape[-1]
         # A product with a vector is faster than with a matrix of one row.
         self.alone = u.numel() == self.size
         self.upright = not self.alone and (isinstance(self.J, Coupling) or self.J.upright)
@@ -161,14 +163,19 @@ class _Frame:
         """Return the function that writes rest + J f, or J f, to the place given last."""
         J = self.J
         if isinstance(J, Matrix):
-            operand = J.operand()
-            return lambda rest, f, place: J.add(operand, rest, f, place)
+            return functools.partial(J.add, J.operand())
 
         def plus(rest: Tensor | None, f: Tensor, place: Tensor) -> None:
             value = J.matmat(f.unsqueeze(-1)).squeeze(-1) if self.alone else J.matmat(f)
             place.copy_(value) if rest is None else torch.add(rest, value, out=place)
 
         return plus
+
+
+def _acting(J: Tensor | Coupling) -> Matrix | Coupling:
+    if isinstance(J, Coupling):
+        return matrix(J) or J
+    return Matrix(J, None)
 
 
 def _kicks(
@@ -183,8 +190,8 @@ def _drive(network: Network, x: Tensor | None, u: Tensor) -> Tensor:
     """Return W x - theta, of a shape that broadcasts to (T, *u.shape)."""
     theta = network.threshold
     if x is None or network.input_weight is None:
-        return u.new_zeros(()) if theta is None else -theta
-    bias = None if theta is None else -theta.expand(len(network.input_weight))
+        return u.new_zeros(()) if theta is None else -theta.expand(u.shape[-1])
+    bias = None if theta is None else -theta.expand(u.shape[-1])
     read = nn.functional.linear(x, network.input_weight, bias)
     if x.ndim == 1:
         return read

@@ -108,8 +108,8 @@ def _pull(
     D, adjoint = delta.unbind(), J.adjoint()
     D[-1].copy_(G[-1])
     to_u = torch.empty_like(D[0]) if for_u else None
-    to_gain = torch.zeros_like(gain) if for_gain else None
-    to_leak = torch.zeros_like(leak) if for_leak else None
+    to_gain = None if gain is None or not for_gain else torch.zeros_like(gain)
+    to_leak = None if leak is None or not for_leak else torch.zeros_like(leak)
     for t in range(len(D) - 1, -1, -1):
         z = before[t] if gain is None else gain * before[t]
         pulled = J.pull(adjoint, D[t]).mul_(phi.derivative_from(z, rates[t]))

@@ -27,17 +27,17 @@ def square(
     ValueError
         If they do not fit the memory.
     """
-    fits(n, dtype, device, arrays=arrays)
+    fits("n", (n, n), dtype, device, arrays=arrays)
     return torch.randn(n, n, generator=generator, dtype=dtype, device=device)
 
 
 def fits(
-    n: int,
+    name: str,
+    shape: tuple[int, int],
     dtype: torch.dtype | None,
     device: torch.device | str | None,
     *,
     arrays: int = 1,
-    name: str = "n",
 ) -> None:
-    """Refuse n, under its `name`, if `arrays` matrices (n, n) do not fit the memory."""
-    memory.afford(name, arrays * memory.size_of(n, n, dtype=dtype), device, _INSTEAD)
+    """Refuse the argument `name` if `arrays` matrices of a shape do not fit the memory."""
+    memory.afford(name, arrays * memory.size_of(*shape, dtype=dtype), device, _INSTEAD)

@@ -83,7 +83,7 @@ def sparse(
     if layout == "csr" and n * K + 6 * math.sqrt(n * K) > _MOST:
         raise ValueError(f"n: expected fewer than 2^31 couplings, got {n} x {K:g}")
     if layout == "dense":
-        fits(n, dtype, device)
+        fits("n", (n, n), dtype, device)
     # Drawn by density, an index is made from several numbers of 8 bytes.
     each = memory.size_of(dtype=dtype) + (8 if degree is not None else 40)
     memory.afford("n", int(n * K) * each, device, "use fewer couplings per neuron")

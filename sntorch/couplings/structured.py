@@ -41,7 +41,7 @@ def orthogonal(
     Raises
     ------
     ValueError
-        If n < 1 or std < 0.
+        If n < 1 or std < 0, or the couplings do not fit the memory.
 
     Examples
     --------
@@ -95,7 +95,8 @@ def low_rank(
     Raises
     ------
     ValueError
-        If n < 1, rank is outside [1, n], std < 0, or overlaps are not R finite numbers.
+        If n < 1, rank is outside [1, n], std < 0, overlaps are not R finite numbers, or the
+        couplings do not fit the memory.
 
     Examples
     --------
@@ -151,7 +152,8 @@ def hopfield(
     Raises
     ------
     ValueError
-        If patterns are not a finite real tensor (P, N), or asymmetry is outside [0, 1].
+        If patterns are not a finite real tensor (P, N), asymmetry is outside [0, 1], or the
+        couplings do not fit the memory.
 
     Examples
     --------
@@ -170,7 +172,7 @@ def hopfield(
     checks.finite("patterns", checks.floating("patterns", patterns, ndim=2))
     if patterns.ndim != 2:
         raise ValueError(f"patterns: expected 2 axes (P, N), got {tuple(patterns.shape)}")
-    fits(patterns.shape[1], patterns.dtype, patterns.device, name="patterns")
+    fits("patterns", (patterns.shape[1],) * 2, patterns.dtype, patterns.device)
     target = (1 - asymmetry) * patterns + asymmetry * patterns.roll(-1, 0)
     return (target.T @ patterns).div_(patterns.shape[1]).fill_diagonal_(0)
 
@@ -217,7 +219,7 @@ def ring(
     Raises
     ------
     ValueError
-        If n < 1, width < 1e-6, or a strength is not finite.
+        If n < 1, width < 1e-6, a strength is not finite, or the couplings do not fit the memory.
 
     Examples
     --------
@@ -237,7 +239,7 @@ def ring(
     bump /= bump.mean()
     row = (excitation - asymmetry * kappa * torch.sin(x)) * bump - inhibition
     kernel = (row / n).to(dtype or torch.get_default_dtype())
-    fits(n, dtype, device)
+    fits("n", (n, n), dtype, device)
     twice = kernel.flip(0).repeat(2)  # row i of the result starts n - 1 - i places further on
     return twice.unfold(0, n, 1)[:n].flip(0)
 
