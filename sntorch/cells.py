@@ -32,6 +32,7 @@ from torch.autograd import forward_ad
 from sntorch import checks, orbits
 from sntorch.couplings import layers
 from sntorch.couplings.layers import Coupling
+from sntorch.couplings.normals import fits
 from sntorch.differentiable import transformed
 from sntorch.dynamics import Dynamics
 from sntorch.transfer import Transfer, as_transfer
@@ -141,6 +142,7 @@ class SNTCell(Dynamics):
         if isinstance(J, Coupling):
             self.coupling = J if "coupling" in parameters else layers.untrained(J)
         else:
+            fits("J", (self.size, self.size), J.dtype, J.device)  # a second time
             self._enter("coupling", J.detach().clone(), "coupling" in parameters)
         for name, value in values.items():
             self._enter(name, value, name in parameters)
@@ -225,19 +227,18 @@ class SNTCell(Dynamics):
         every: int,
     ) -> tuple[Tensor, Tensor]:
         """Make many steps close to the speed of their matrix products (see `orbits`)."""
-        if isinstance(self.coupling, Coupling):
-            return super().orbit(u, steps, x, sigma, generator, every)
         if x is not None:
             self._drive(x[0] if x.ndim > 1 else x)  # refuses what it cannot read
         network = orbits.Network(
             self.coupling,
             None if _is(self.gain, 1.0) else self.gain,
             None if _is(self.leak, 0.0) else self.leak,
-            self.threshold,
+            None if _is(self.threshold, 0.0) else self.threshold,
             self.input_weight,
             self.transfer,
         )
-        return orbits.orbit(network, u, steps, x, sigma, generator, every)
+        found = orbits.orbit(network, u, steps, x, sigma, generator, every)
+        return found or super().orbit(u, steps, x, sigma, generator, every)
 
     def rate(self, u: Tensor) -> Tensor:
         """Return f(u) = phi(gain * u) (..., N), the activity that other neurons receive."""

@@ -82,6 +82,8 @@ def floating(name: str, value: object, ndim: int = 0) -> Tensor:
 
 def finite(name: str, value: Tensor) -> Tensor:
     """Return `value` if no entry is NaN or infinite; otherwise name the first that is."""
+    if bool(value.sum().isfinite()):  # one pass; only finite numbers have a finite sum
+        return value
     good = torch.isfinite(value)
     if not bool(good.all()):
         place = tuple(int(i) for i in (~good).nonzero()[0])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from sntorch import checks
+from sntorch import checks, memory
 
 __all__ = ["Differentiable", "brief", "plain", "push", "recording", "transformed"]
 
@@ -69,6 +69,8 @@ class Differentiable(nn.Module, abc.ABC):
     def jacobian(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return DF (..., N, N) at u (..., N): entry [i, j] is dF_i / du_j."""
         self.check(u)
+        needed = memory.size_of(*u.shape, u.shape[-1], dtype=u.dtype)
+        memory.afford("u", needed, u.device, "push a frame of fewer columns by jvp")
         eye = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
         return self.jvp(u, eye.expand(*u.shape, u.shape[-1]), x)[1]
 

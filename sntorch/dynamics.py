@@ -34,9 +34,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sntorch import checks
+from sntorch import checks, memory
 from sntorch.callables import call, positional
-from sntorch.differentiable import Differentiable
+from sntorch.differentiable import Differentiable, transformed
 
 __all__ = [
     "Dynamics",
@@ -84,11 +84,16 @@ class Dynamics(Differentiable):
         this method; noise must stay the documented stream.
         """
         stored: list[Tensor] = []
+        room: Tensor | None = None
         for t in range(steps):
             u = step(self.at(t), u, drive_at(x, t), sigma, generator)
-            if (t + 1) % every == 0:
+            if t == 0 and not u.requires_grad and not transformed(u):
+                room = u.new_empty(steps // every, *u.shape)
+            if (t + 1) % every == 0 and room is not None:
+                room[t // every] = u  # one by one: a stack at the end would need them twice
+            elif (t + 1) % every == 0:
                 stored.append(u)
-        return torch.stack(stored), u
+        return (torch.stack(stored) if room is None else room), u
 
     def at(self, t: int) -> Dynamics:
         """Return the dynamics of step t, itself unless the parameters change (see `schedule`)."""
@@ -290,11 +295,13 @@ def rollout(
     Raises
     ------
     ValueError
-        On wrong arguments, and when the orbit leaves the finite numbers: the message names the
-        first step and row.
+        On wrong arguments, if what is to be stored does not fit the memory, and when the orbit
+        leaves the finite numbers: the message names the first step and row.
     """
     f, x = enter(f, u, steps, x)
     every = checks.count("every", every, high=steps)
+    needed = memory.size_of(steps // every, *u.shape, dtype=u.dtype)
+    memory.afford("steps", needed, u.device, "store fewer states with every=")
     checks.generator(generator, u.device)
     stored, last = f.orbit(u, steps, x, noise_of(f, u), generator, every)
     _check_bounded(stored, every)

@@ -2,42 +2,41 @@ r"""How the orbit of an SNT network is computed: many steps at once, close to th
 
 .. math:: u(t+1) = \gamma u(t) + J \phi(g u(t)) + d(t), \qquad d = W x - \theta + \sigma B,
 
-with the symbols of `sntorch.cells`.  States are rows inside too, (B, N), and every step writes into
-the place where its result stays.
-
-Gradients.  With :math:`\delta_t = \partial L / \partial u(t)` and z = g u, one loop runs backwards,
-
-.. math:: \delta_t = G_t + \gamma \delta_{t+1} + g \phi'(z_t) \, J^T \delta_{t+1},
-
-where G is the gradient of the loss with respect to the stored states; then the gradient of J is one
-product over all steps and rows, :math:`\sum_t \delta_{t+1} \phi(z_t)^T`, in the place of T updates
-of an N x N matrix.  Second derivatives, forward mode and torch's transforms take the plain loop.
+with the symbols of `sntorch.cells`.  States lie inside as the product with J likes them
+(`couplings.matrices`), and every step writes into the place where its result stays; a gain of one,
+a leak or threshold of zero cost nothing.  Gradients are made by `reverse`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from sntorch import memory, reverse
+from sntorch.couplings.layers import Coupling
+from sntorch.couplings.matrices import Matrix, inside, matrix
 from sntorch.differentiable import transformed
 from sntorch.transfer import Transfer
 
 __all__ = ["Network", "orbit", "plus_product"]
 
 _BLOCK = 16  # steps whose drives are made in one product
+_RECORDED = 4  # arrays as large as the orbit: states, rates, delta, and the gradient that comes
 
 
 class Network(NamedTuple):
-    """An SNT network with dense couplings; None for a gain of 1 or a leak of 0 saves its work."""
+    """An SNT network; None for a gain of 1, or a leak or threshold of 0, saves its work."""
 
-    coupling: Tensor
+    coupling: Tensor | Coupling
     gain: Tensor | None
     leak: Tensor | None
-    threshold: Tensor
+    threshold: Tensor | None
     input_weight: Tensor | None
     transfer: Transfer
 
@@ -50,23 +49,39 @@ def orbit(
     sigma: Tensor | None,
     generator: torch.Generator | None,
     every: int,
-) -> tuple[Tensor, Tensor]:
-    """Return u(every), u(2 every), ... (T, ..., N) and the last state; see `Dynamics.orbit`."""
-    tensors = [t for t in (u, x, sigma, *network) if isinstance(t, Tensor)]
+) -> tuple[Tensor, Tensor] | None:
+    """Return u(every), u(2 every), ... (T, ..., N) and the last state; see `Dynamics.orbit`.
+
+    None where step by step is the best that is known: gradients and transforms of couplings that
+    are neither a matrix nor sparse.
+
+    Raises
+    ------
+    ValueError
+        If a gradient is asked for, and what it needs does not fit the memory.
+    """
+    J, gain, leak, *_, phi = network
+    entries = J.parameters() if isinstance(J, Coupling) else (J,)
+    tensors = [t for t in (u, x, sigma, *network[1:], *entries) if isinstance(t, Tensor)]
+    mapped = transformed(*tensors)
     recording = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    if not recording and not transformed(*tensors):
+    if not recording and not mapped:
         return _stepped(network, u, steps, x, sigma, generator, every)
+    known = matrix(J)
+    if known is None:
+        return None
+    if recording:
+        needed = _RECORDED * memory.size_of(steps, *u.shape, dtype=u.dtype)
+        memory.afford("steps", needed, u.device, "take gradients through fewer steps at a time")
     drive = _drive(network, x, u).expand(steps, *u.shape)
     if sigma is not None:
         drive = drive + sigma * torch.stack([_draw(u, generator) for _ in range(steps)])
-    J, gain, leak, *_, phi = network
-    if transformed(*tensors):
-        states = _plain(u, drive, J, gain, leak, phi)
+    if mapped:
+        states = reverse.plain(u, drive, known, gain, leak, phi)
     else:
         n = u.shape[-1]
         rows = u.reshape(-1, n), drive.reshape(steps, -1, n)
-        flat: Any = _Recorded.apply(*rows, J, gain, leak, phi)
-        states = flat.view(drive.shape)
+        states = reverse.recorded(*rows, known, gain, leak, phi).reshape(drive.shape)
     return states if every == 1 else states[every - 1 :: every], states[-1]
 
 
@@ -91,28 +106,76 @@ def _stepped(
     every: int,
 ) -> tuple[Tensor, Tensor]:
     """Do without gradients, in the memory of what is stored."""
-    # A product with a vector is faster than with a matrix of one row.
-    shape = u.shape[-1:] if u.numel() == u.shape[-1] else (-1, u.shape[-1])
-    rows = u.reshape(shape)
+    frame = _Frame(network.coupling, u)
     stored = u.new_empty(steps // every, *u.shape)
-    places = stored.view(len(stored), *rows.shape).unbind()
-    spare = (torch.empty_like(rows), torch.empty_like(rows))
-    where = (spare[t % 2] if (t + 1) % every else places[t // every] for t in range(steps))
-    kicks = itertools.repeat(None, steps) if sigma is None else _kicks(u, sigma, generator, steps)
+    kept, last = frame.places(stored), frame.inside(u)
+    spare = torch.empty_like(last), torch.empty_like(last)
+    gain, leak = (None if q is None else frame.inside(q) for q in network[1:3])
+    plus, phi = frame.product(), network.transfer
     drives = _drives(network, x, u, steps)
-    J, gain, leak, *_, phi = network
-    last, columns = rows, J.T
-    for drive, kick, place in zip(drives, kicks, where, strict=True):
-        f = phi(last if gain is None else gain * last)
-        rest = drive.reshape(shape) if drive.ndim > 1 else drive
-        rest = rest if leak is None else torch.addcmul(rest, leak, last, out=place)
-        if f.ndim == 1:
-            last = torch.addmv(rest, J, f, out=place)
-        else:
-            last = torch.addmm(rest, f, columns, out=place)
-        if kick is not None:
-            last += kick.view(shape)
-    return stored, last.view(u.shape)
+    kicks = itertools.repeat(None, steps) if sigma is None else _kicks(u, sigma, generator, steps)
+    with frame.mode():
+        for t, (drive, kick) in enumerate(zip(drives, kicks, strict=True)):
+            wanted = (t + 1) % every == 0
+            place = kept[t // every] if wanted and not frame.upright else spare[t % 2]
+            f = phi(last if gain is None else gain * last)
+            if drive is None:
+                rest = None if leak is None else torch.mul(leak, last, out=place)
+            else:
+                rest = frame.inside(drive)
+                rest = rest if leak is None else torch.addcmul(rest, leak, last, out=place)
+            plus(rest, f, place)
+            if kick is not None:
+                place += frame.inside(kick)
+            if wanted and frame.upright:
+                kept[t // every].copy_(place)
+            last = place
+        last = last.T if frame.upright else last
+    return stored, last.reshape(u.shape)
+
+
+class _Frame:
+    """How states (..., N) lie while J acts on them: one (N,), rows (B, N), or columns (N, B)."""
+
+    def __init__(self, J: Tensor | Coupling, u: Tensor) -> None:
+        self.J: Matrix | Coupling = _acting(J)
+        self.size = u.shape[-1]
+        # A product with a vector is faster than with a matrix of one row.
+        self.alone = u.numel() == self.size
+        self.upright = not self.alone and (isinstance(self.J, Coupling) or self.J.upright)
+
+    def inside(self, value: Tensor) -> Tensor:
+        """Return states, or something for each of them or for each neuron, as they lie here."""
+        if value.ndim > 1:
+            value = value.reshape(self.size if self.alone else (-1, self.size))
+        return inside(value, self.upright)
+
+    def places(self, stored: Tensor) -> tuple[Tensor, ...]:
+        """Return where the states of an orbit (T, ..., N) go."""
+        shape = (self.size,) if self.alone else (-1, self.size)
+        return tuple(inside(t, self.upright) for t in stored.view(len(stored), *shape).unbind())
+
+    def mode(self) -> contextlib.AbstractContextManager[object]:
+        """Return the cheapest mode of torch in which J can act; users' layers may keep tensors."""
+        return torch.no_grad() if isinstance(self.J, Coupling) else torch.inference_mode()
+
+    def product(self) -> Callable[[Tensor | None, Tensor, Tensor], None]:
+        """Return the function that writes rest + J f, or J f, to the place given last."""
+        J = self.J
+        if isinstance(J, Matrix):
+            return functools.partial(J.add, J.operand())
+
+        def plus(rest: Tensor | None, f: Tensor, place: Tensor) -> None:
+            value = J.matmat(f.unsqueeze(-1)).squeeze(-1) if self.alone else J.matmat(f)
+            place.copy_(value) if rest is None else torch.add(rest, value, out=place)
+
+        return plus
+
+
+def _acting(J: Tensor | Coupling) -> Matrix | Coupling:
+    if isinstance(J, Coupling):
+        return matrix(J) or J
+    return Matrix(J, None)
 
 
 def _kicks(
@@ -125,9 +188,10 @@ def _kicks(
 
 def _drive(network: Network, x: Tensor | None, u: Tensor) -> Tensor:
     """Return W x - theta, of a shape that broadcasts to (T, *u.shape)."""
+    theta = network.threshold
     if x is None or network.input_weight is None:
-        return -network.threshold
-    bias = -network.threshold.expand(len(network.input_weight))
+        return u.new_zeros(()) if theta is None else -theta.expand(u.shape[-1])
+    bias = None if theta is None else -theta.expand(u.shape[-1])
     read = nn.functional.linear(x, network.input_weight, bias)
     if x.ndim == 1:
         return read
@@ -135,109 +199,16 @@ def _drive(network: Network, x: Tensor | None, u: Tensor) -> Tensor:
     return read.view(len(x), *axes, *read.shape[1:])
 
 
-def _drives(network: Network, x: Tensor | None, u: Tensor, steps: int) -> Iterator[Tensor]:
+def _drives(network: Network, x: Tensor | None, u: Tensor, steps: int) -> Iterator[Tensor | None]:
     """Yield W x - theta step by step, in blocks, so that long drives need little memory."""
-    if x is None or x.ndim == 1:
+    if x is None and network.threshold is None:
+        yield from itertools.repeat(None, steps)
+    elif x is None or x.ndim == 1:
         yield from itertools.repeat(_drive(network, x, u), steps)
-        return
-    for block in x.split(_BLOCK):
-        yield from _drive(network, block, u).expand(len(block), *u.shape).unbind()
+    else:
+        for block in x.split(_BLOCK):
+            yield from _drive(network, block, u).expand(len(block), *u.shape).unbind()
 
 
 def _draw(u: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.randn(u.shape, dtype=u.dtype, device=u.device, generator=generator)
-
-
-def _plain(
-    u: Tensor,
-    drive: Tensor,
-    J: Tensor,
-    gain: Tensor | None,
-    leak: Tensor | None,
-    phi: Transfer,
-) -> Tensor:
-    """Return the orbit (T, ..., N) under d of that shape, by operations torch can transform."""
-    states: list[Tensor] = []
-    for d in drive.unbind():
-        f = phi(u if gain is None else gain * u)
-        u = nn.functional.linear(f, J) + (d if leak is None else torch.addcmul(d, leak, u))
-        states.append(u)
-    return torch.stack(states)
-
-
-class _Recorded(torch.autograd.Function):
-    """`_plain` with states that are (B, N), and a fast reverse pass."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        u: Tensor,
-        drive: Tensor,
-        J: Tensor,
-        gain: Tensor | None,
-        leak: Tensor | None,
-        phi: Transfer,
-    ) -> Tensor:
-        states, rates = drive.new_empty(2, *drive.shape)
-        ctx.save_for_backward(u, drive, J, gain, leak, states)
-        ctx.phi, ctx.rates, columns = phi, rates, J.T
-        for d, place, f in zip(drive.unbind(), states.unbind(), rates.unbind(), strict=True):
-            f.copy_(phi(u if gain is None else gain * u))
-            rest = d if leak is None else torch.addcmul(d, leak, u, out=place)
-            u = torch.addmm(rest, f, columns, out=place)
-        return states
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        *inputs, states = ctx.saved_tensors
-        if torch.is_grad_enabled() or transformed():  # for second derivatives, or under vmap
-            return (*_plain_pull(inputs, grads[0], ctx.phi), None)
-        return (*_pull(inputs, states, ctx.rates, grads[0], ctx.phi, ctx.needs_input_grad), None)
-
-
-def _pull(
-    inputs: Any, states: Tensor, rates: Tensor, G: Tensor, phi: Transfer, wanted: tuple[bool, ...]
-) -> tuple[Tensor | None, ...]:
-    """Return the gradients of u, d, J, gain and leak, those that are `wanted`."""
-    u, _, J, gain, leak = inputs
-    for_u, for_drive, for_J, for_gain, for_leak, _ = wanted
-    before = (u, *states.unbind())
-    delta = torch.empty_like(states)
-    D = delta.unbind()
-    D[-1].copy_(G[-1])
-    to_u = torch.empty_like(u) if for_u else None
-    to_gain = torch.zeros_like(gain) if for_gain else None
-    to_leak = torch.zeros_like(leak) if for_leak else None
-    for t in range(len(D) - 1, -1, -1):
-        z = before[t] if gain is None else gain * before[t]
-        pulled = (D[t] @ J).mul_(phi.derivative_from(z, rates[t]))
-        if to_gain is not None:
-            to_gain += (pulled * before[t]).sum_to_size(to_gain.shape)
-        if to_leak is not None:
-            to_leak += (D[t] * before[t]).sum_to_size(to_leak.shape)
-        place = D[t - 1] if t else to_u
-        if place is None:
-            break
-        pulled = pulled if gain is None else pulled.mul_(gain)
-        G_t = G[t - 1] if t else torch.zeros_like(u)
-        torch.add(G_t, pulled, out=place)
-        if leak is not None:
-            place.addcmul_(leak, D[t])
-    to_J = delta.flatten(0, 1).T @ rates.flatten(0, 1) if for_J else None
-    return to_u, delta if for_drive else None, to_J, to_gain, to_leak
-
-
-def _plain_pull(inputs: Any, G: Tensor, phi: Transfer) -> list[Tensor | None]:
-    """Return the same gradients by `_plain`, so that they have gradients themselves."""
-    given = [i for i, value in enumerate(inputs) if value is not None]
-
-    def states(*tensors: Tensor) -> Tensor:
-        filled: list[Any] = [None] * len(inputs)
-        for i, tensor in zip(given, tensors, strict=True):
-            filled[i] = tensor
-        u, drive, J, gain, leak = filled
-        return _plain(u, drive, J, gain, leak, phi)
-
-    pulled: Any = torch.func.vjp(states, *(inputs[i] for i in given))
-    gradients = dict(zip(given, pulled[1](G), strict=True))
-    return [gradients.get(i) for i in range(len(inputs))]

@@ -21,6 +21,7 @@ FLOORS = [
         "checks",
         "results",
         "gaussian",
+        "memory",
         "callables",
         "differentiable",
         "dynamics",
@@ -30,11 +31,12 @@ FLOORS = [
         "transfer",
         "couplings",
     },
-    {"orbits", "cells", "sequence", "torchcells", "systems", "plasticity", "meanfield"},
+    {"reverse", "orbits", "cells", "sequence", "torchcells", "systems", "plasticity", "meanfield"},
     {"analysis", "landscape", "surveys"},
     {"plot", "training", "studies", "validation", "loading", "sweeps", "commands", "cli"},
 ]
 SAME_FLOOR = {
+    ("orbits", "reverse"),
     ("cells", "orbits"),
     ("sequence", "cells"),
     ("plasticity", "cells"),

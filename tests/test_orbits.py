@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from references import random_generator
+from references import blocks, low_rank, random_coupling, random_generator, thinned
 from torch.autograd import forward_ad
 from torch.testing import assert_close
 
 import sntorch as snt
+from sntorch.couplings import Dense, Sparse
 from sntorch.dynamics import Dynamics, noise_of
 
 N, I, STEPS = 5, 2, 37  # more steps than one block of drives
@@ -33,6 +34,22 @@ def network(transfer="tanh", *, vector=False, plain=False, trainable=(), noise=T
     J = snt.couplings.gaussian(N, dtype=torch.float64)
     settings: Any = {} if plain else values
     return snt.SNTCell(J, transfer=transfer, input_size=I, trainable=trainable, **settings)
+
+
+LAYERS = {
+    "dense": Dense,
+    "sparse": lambda J: Sparse(thinned(J)),
+    "empty": lambda J: Sparse(0 * J),
+    "low-rank": low_rank,
+    "blocks": blocks,
+    "nested": lambda J: low_rank(J, blocks(J)),
+}
+every_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+
+
+def layered(make, **settings):
+    """Return a cell whose couplings are a layer."""
+    return snt.SNTCell(make(random_coupling()), input_size=I, **settings)
 
 
 def loop(cell, u, steps, x=None, generator=None, every=1):
@@ -163,6 +180,78 @@ def test_thinned_orbits_need_no_memory_for_what_they_leave_out(monkeypatch):
     )
     snt.rollout(cell, u, 1000, every=500)
     assert sizes == [(2, 3, N)]
+
+
+# Couplings that are layers
+
+
+@every_layer
+@pytest.mark.parametrize("rows", ROWS, ids=str)
+def test_orbits_of_layers_are_those_of_the_loop(make, rows):
+    size = random_coupling().shape[0]
+    per_neuron = {"gain": spread(0.5, 1.5, size), "leak": spread(0.2, 0.6, size), "noise": 0.2}
+    kinds = {}, {"leak": 0.3}, {"threshold": 0.2}, {**per_neuron, "threshold": spread(0, 1, size)}
+    for settings in kinds:
+        cell, u = layered(make, trainable=(), **settings), torch.randn(*rows, size).double()
+        for x, every in itertools.product(drives(rows)[:4:3], (1, 5)):
+            mine, other = random_generator(), random_generator()
+            orbit = snt.rollout(cell, u, STEPS, x=x, generator=mine, every=every)
+            assert_close(orbit, loop(cell, u, STEPS, x, other, every), rtol=0, atol=1e-12)
+            assert torch.equal(mine.get_state(), other.get_state())
+            assert orbit.is_contiguous()
+
+
+@every_layer
+@pytest.mark.parametrize("rows", ROWS, ids=str)
+def test_gradients_through_layers_are_those_of_the_loop(make, rows):
+    size = random_coupling().shape[0]
+    names = ("coupling", "input_weight", "gain", "leak", "threshold", "noise")
+    values = {"gain": spread(0.5, 1.5, size), "leak": 0.3, "threshold": 0.1, "noise": 0.2}
+    cell = layered(make, trainable=names, **values)
+    u, x = torch.randn(*rows, size).double(), torch.randn(STEPS, *rows, I).double()
+    leaves = (u.requires_grad_(), x.requires_grad_(), *cell.parameters())
+    ours, theirs = (
+        torch.autograd.grad((orbit * torch.cos(orbit.detach())).sum(), leaves)
+        for orbit in (
+            snt.rollout(cell, u, STEPS, x=x, generator=random_generator(), every=3),
+            loop(cell, u, STEPS, x, random_generator(), every=3),
+        )
+    )
+    for mine, other in zip(ours, theirs, strict=True):
+        assert_close(mine, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("make", [LAYERS["sparse"], LAYERS["nested"]], ids=["sparse", "nested"])
+def test_second_derivatives_and_transforms_through_layers(make):
+    cell = layered(make, leak=0.3)
+    u = torch.randn(2, cell.size).double().requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda u: snt.rollout(cell, u, 3), (u,))
+    given = {f"cell.{name}": p.detach() for name, p in cell.named_parameters()}
+
+    def last(given):
+        return torch.func.functional_call(Rolled(cell), given, (u.detach(),))[-1]
+
+    forward, reverse = torch.func.jacfwd(last)(given), torch.func.jacrev(last)(given)
+    for name, found in forward.items():
+        assert_close(found, reverse[name])
+        assert found.abs().sum() > 0 or "input" in name
+
+
+def test_many_columns_of_a_sampled_product_are_taken_in_pieces():
+    cell = layered(LAYERS["sparse"], leak=0.3)
+    u = torch.randn(100, cell.size).double()  # 100 rows: two steps at a time
+    ours, theirs = (
+        torch.autograd.grad(orbit.square().sum(), cell.coupling.values)[0]
+        for orbit in (snt.rollout(cell, u, 9), loop(cell, u, 9))
+    )
+    assert_close(ours, theirs)
+
+
+def test_a_step_that_keeps_nothing_alive_stores_each_state_once(monkeypatch):
+    """The orbit of any other dynamics is written where it stays, not stacked at the end."""
+    monkeypatch.setattr(torch, "stack", None)
+    orbit = snt.rollout(lambda u: u / 2, torch.ones(2, 3), 4, every=2)
+    assert orbit[:, 0, 0].tolist() == [1 / 4, 1 / 16]
 
 
 @pytest.mark.gpu

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
+from sntorch.couplings.normals import square
 
 __all__ = ["correlated"]
 
@@ -57,7 +58,7 @@ def correlated(
     ------
     ValueError
         If n < 1, mean is not finite, or covariance has another shape, is not finite, not symmetric
-        or not positive.
+        or not positive, or the couplings do not fit the memory.
 
     Examples
     --------
@@ -73,7 +74,7 @@ def correlated(
     checks.number("mean", mean)
     C = _tensors(covariance)
     shapes = [tuple(c.shape) for c in C]
-    Z = torch.randn(n, n, generator=generator, dtype=dtype, device=device)
+    Z = square(n, generator, dtype, device, arrays=3)  # it, its transform or half product, J
     if shapes == [(n, n), (n, n)]:
         left, right = (_root(c).to(Z) for c in C)
         J = left @ Z @ right.mT

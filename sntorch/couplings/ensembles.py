@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
+from sntorch.couplings.normals import square
 
 __all__ = ["dale", "gaussian", "populations", "thresholds"]
 
@@ -56,7 +57,7 @@ def gaussian(
     Raises
     ------
     ValueError
-        If n < 1, std < 0, or symmetry is outside [-1, 1].
+        If n < 1, std < 0, symmetry is outside [-1, 1], or the couplings do not fit the memory.
 
     Examples
     --------
@@ -69,13 +70,16 @@ def gaussian(
     checks.number("mean", mean)
     checks.number("std", std, low=0)
     checks.number("symmetry", symmetry, low=-1, high=1)
-    A = torch.randn(n, n, generator=generator, dtype=dtype, device=device)
+    A = square(n, generator, dtype, device, arrays=2 if symmetry else 1)
+    if not symmetry:
+        return A.mul_(std / math.sqrt(n)).add_(mean / n)
     # a A + b A^T has the variance and correlation asked for if a^2 + b^2 = 1 and 2ab = symmetry.
     a = (math.sqrt(1 + symmetry) + math.sqrt(1 - symmetry)) / 2
     b = (math.sqrt(1 + symmetry) - math.sqrt(1 - symmetry)) / 2
-    mixed = a * A + b * A.T
-    mixed.diagonal().copy_(A.diagonal())  # a diagonal entry is its own partner: keep its variance
-    return mixed.mul_(std / math.sqrt(n)).add_(mean / n)
+    own, partners = A.diagonal().clone(), b * A.T
+    A.mul_(a).add_(partners)
+    A.diagonal().copy_(own)  # a diagonal entry is its own partner: keep its variance
+    return A.mul_(std / math.sqrt(n)).add_(mean / n)
 
 
 def populations(
@@ -107,7 +111,8 @@ def populations(
     Raises
     ------
     ValueError
-        If a size is below 1, a table is not (P, P) or not finite, or an entry of std is negative.
+        If a size is below 1, a table is not (P, P) or not finite, an entry of std is negative, or
+        the couplings do not fit the memory.
 
     Examples
     --------
@@ -119,7 +124,7 @@ def populations(
     sizes = _sizes(sizes)
     shape = (len(sizes), len(sizes))
     means, stds = checks.table("mean", mean, shape), checks.table("std", std, shape, low=0)
-    J = torch.randn(sum(sizes), sum(sizes), generator=generator, dtype=dtype, device=device)
+    J = square(sum(sizes), generator, dtype, device)
     for a, rows in enumerate(J.split(sizes)):
         for b, block in enumerate(rows.split(sizes, dim=1)):
             block.mul_(float(stds[a, b]) / math.sqrt(sizes[b])).add_(float(means[a, b]) / sizes[b])
@@ -167,8 +172,8 @@ def dale(
     Raises
     ------
     ValueError
-        If n < 1, std < 0, excitatory is outside [0, 1], or balanced is asked for although all
-        neurons are of one kind.
+        If n < 1, std < 0, excitatory is outside [0, 1], balanced is asked for although all neurons
+        are of one kind, or the couplings do not fit the memory.
 
     Examples
     --------
@@ -186,7 +191,7 @@ def dale(
             f"excitatory: expected neurons of both kinds to balance, got {first} of {n} excitatory"
         )
     ratio = math.sqrt((n - first) / first) if balanced else 1.0
-    J = torch.randn(n, n, generator=generator, dtype=dtype, device=device).abs_()
+    J = square(n, generator, dtype, device).abs_()
     J[:, :first] *= std / math.sqrt(n) * ratio
     J[:, first:] *= -std / math.sqrt(n) / ratio
     return J

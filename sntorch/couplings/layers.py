@@ -43,6 +43,7 @@ import torch
 from torch import Tensor, nn
 
 from sntorch import checks
+from sntorch.couplings.normals import fits
 from sntorch.couplings.products import Pattern, compress, sparse_product
 
 __all__ = [
@@ -211,6 +212,7 @@ class Sparse(Coupling):
 
     def to_dense(self) -> Tensor:
         """Return the matrix (m, n)."""
+        fits("J", self.shape, self.values.dtype, self.values.device)
         index = self.pattern.rows(), self.columns
         return self.values.new_zeros(self.shape).index_put(index, self.values)
 

@@ -11,12 +11,14 @@ import math
 import torch
 from torch import Tensor
 
-from sntorch import checks
+from sntorch import checks, memory
+from sntorch.couplings.normals import fits
 from sntorch.couplings.products import csr
 
 __all__ = ["sparse"]
 
 _MOST = 2**31 - 1  # couplings that int32 indices can count
+_BLOCK = 2**22  # couplings whose neurons are chosen at a time
 
 
 def sparse(
@@ -64,7 +66,7 @@ def sparse(
     ------
     ValueError
         If n < 1, std < 0, degree is outside [1, n], density is outside (0, 1], both or none of them
-        are given, or a csr tensor may hold 2^31 couplings or more.
+        are given, a csr tensor may hold 2^31 couplings or more, or they do not fit the memory.
 
     Examples
     --------
@@ -80,6 +82,11 @@ def sparse(
     K = _inputs(n, degree, density)
     if layout == "csr" and n * K + 6 * math.sqrt(n * K) > _MOST:
         raise ValueError(f"n: expected fewer than 2^31 couplings, got {n} x {K:g}")
+    if layout == "dense":
+        fits("n", (n, n), dtype, device)
+    # Drawn by density, an index is made from several numbers of 8 bytes.
+    each = memory.size_of(dtype=dtype) + (8 if degree is not None else 40)
+    memory.afford("n", int(n * K) * each, device, "use fewer couplings per neuron")
     if degree is not None:
         columns = _choose(n, degree, generator, device).flatten()
         starts = torch.arange(n + 1, device=device) * degree
@@ -122,16 +129,24 @@ def _choose(
     # set is either.
     shape = (n, k)
     chosen = torch.randint(n, shape, generator=generator, dtype=torch.int32, device=device)
-    todo = torch.arange(n, device=device)
+    for block in chosen.split(max(1, _BLOCK // k)):
+        _separate(block, n, generator)
+    return chosen
+
+
+def _separate(chosen: Tensor, n: int, generator: torch.Generator | None) -> None:
+    """Put different numbers below n, ascending, into every row of `chosen`."""
+    todo = torch.arange(len(chosen), device=chosen.device)
     while len(todo):
         rows = chosen[todo].sort(1).values
         again = torch.zeros_like(rows, dtype=torch.bool)
         again[:, 1:] = rows[:, 1:] == rows[:, :-1]
         count = (int(again.sum()),)
-        rows[again] = torch.randint(n, count, generator=generator, dtype=torch.int32, device=device)
+        rows[again] = torch.randint(
+            n, count, generator=generator, dtype=torch.int32, device=chosen.device
+        )
         chosen[todo] = rows
         todo = todo[again.any(1)]
-    return chosen
 
 
 def _bernoulli(

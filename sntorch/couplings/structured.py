@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
+from sntorch.couplings.normals import fits, square
 
 __all__ = ["hopfield", "low_rank", "orthogonal", "ring"]
 
@@ -40,7 +41,7 @@ def orthogonal(
     Raises
     ------
     ValueError
-        If n < 1 or std < 0.
+        If n < 1 or std < 0, or the couplings do not fit the memory.
 
     Examples
     --------
@@ -52,7 +53,7 @@ def orthogonal(
     """
     checks.count("n", n)
     checks.number("std", std, low=0)
-    return std * _frame(torch.randn(n, n, generator=generator, dtype=dtype, device=device))
+    return _frame(square(n, generator, dtype, device, arrays=3)).mul_(std)
 
 
 def low_rank(
@@ -94,7 +95,8 @@ def low_rank(
     Raises
     ------
     ValueError
-        If n < 1, rank is outside [1, n], std < 0, or overlaps are not R finite numbers.
+        If n < 1, rank is outside [1, n], std < 0, overlaps are not R finite numbers, or the
+        couplings do not fit the memory.
 
     Examples
     --------
@@ -109,7 +111,7 @@ def low_rank(
     checks.count("rank", rank, high=n)
     checks.number("std", std, low=0)
     omega = checks.table("overlaps", overlaps, (rank,))
-    J = torch.randn(n, n, generator=generator, dtype=dtype, device=device)
+    J = square(n, generator, dtype, device)
     draws = torch.randn(2, n, rank, generator=generator, dtype=dtype, device=device)
     unit = _frame(draws[0])
     right = draws[1] - unit @ (unit.mT @ draws[1])
@@ -150,7 +152,8 @@ def hopfield(
     Raises
     ------
     ValueError
-        If patterns are not a finite real tensor (P, N), or asymmetry is outside [0, 1].
+        If patterns are not a finite real tensor (P, N), asymmetry is outside [0, 1], or the
+        couplings do not fit the memory.
 
     Examples
     --------
@@ -169,8 +172,9 @@ def hopfield(
     checks.finite("patterns", checks.floating("patterns", patterns, ndim=2))
     if patterns.ndim != 2:
         raise ValueError(f"patterns: expected 2 axes (P, N), got {tuple(patterns.shape)}")
+    fits("patterns", (patterns.shape[1],) * 2, patterns.dtype, patterns.device)
     target = (1 - asymmetry) * patterns + asymmetry * patterns.roll(-1, 0)
-    return (target.T @ patterns / patterns.shape[1]).fill_diagonal_(0)
+    return (target.T @ patterns).div_(patterns.shape[1]).fill_diagonal_(0)
 
 
 def ring(
@@ -215,7 +219,7 @@ def ring(
     Raises
     ------
     ValueError
-        If n < 1, width < 1e-6, or a strength is not finite.
+        If n < 1, width < 1e-6, a strength is not finite, or the couplings do not fit the memory.
 
     Examples
     --------
@@ -234,9 +238,10 @@ def ring(
     bump = torch.exp(-2 * kappa * torch.sin(x / 2) ** 2)
     bump /= bump.mean()
     row = (excitation - asymmetry * kappa * torch.sin(x)) * bump - inhibition
-    places = torch.arange(n, device=device)
     kernel = (row / n).to(dtype or torch.get_default_dtype())
-    return kernel[(places[:, None] - places) % n]
+    fits("n", (n, n), dtype, device)
+    twice = kernel.flip(0).repeat(2)  # row i of the result starts n - 1 - i places further on
+    return twice.unfold(0, n, 1)[:n].flip(0)
 
 
 def _frame(A: Tensor) -> Tensor:

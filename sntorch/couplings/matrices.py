@@ -1,0 +1,100 @@
+r"""The two kinds of couplings that orbits are made of at full speed, behind one face.
+
+A dense J is a tensor (N, N); a sparse one is its entries (E,) and the pattern that says where they
+are.  States lie in memory as the product likes them: rows (B, N) for a dense J, columns (N, B) for
+a sparse one, whose entries then meet a run of numbers each.  The outer product of two orbits,
+
+.. math:: \sum_t \delta_t \, \phi(z_t)^T,
+
+is the gradient of J; of a sparse J it is taken at the places of the entries alone, and over many
+steps at once, because it is slow with few columns.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sntorch.couplings.layers import Dense, Sparse
+from sntorch.couplings.products import Pattern, sampled_product, sparse_product
+
+__all__ = ["Matrix", "inside", "matrix"]
+
+_COLUMNS = 256  # of one sampled product; more of them find less of each other in the cache
+
+
+class Matrix(NamedTuple):
+    """Couplings: the matrix (N, N), or the entries (E,) of a sparse one with their pattern."""
+
+    entries: Tensor
+    pattern: Pattern | None
+
+    @property
+    def upright(self) -> bool:
+        """Whether states are columns."""
+        return self.pattern is not None
+
+    def inside(self, value: Tensor) -> Tensor:
+        """Return rows or a quantity as they lie here (see `inside`)."""
+        return inside(value, self.upright)
+
+    def rows(self, f: Tensor) -> Tensor:
+        """Return J f (..., N) for rows f (..., N), by operations torch can transform."""
+        if self.pattern is None:
+            return nn.functional.linear(f, self.entries)
+        flat = f.reshape(-1, f.shape[-1])
+        return sparse_product(self.entries, flat.mT, self.pattern).mT.reshape(f.shape)
+
+    def operand(self) -> Tensor:
+        """Return what `add` takes for J, made once for many steps."""
+        return self.entries.T if self.pattern is None else self.pattern.tensor(self.entries)
+
+    def adjoint(self) -> Tensor:
+        """Return what `pull` takes for J, made once for many steps."""
+        if self.pattern is None:
+            return self.entries
+        pattern, order = self.pattern.transposed
+        return pattern.tensor(self.entries.index_select(0, order))
+
+    def add(self, J: Tensor, rest: Tensor | None, f: Tensor, out: Tensor) -> None:
+        """Write rest + J f into `out`; one state (N,), or many as they lie inside."""
+        if f.ndim == 1:
+            J = J if self.upright else self.entries
+            torch.mv(J, f, out=out) if rest is None else torch.addmv(rest, J, f, out=out)
+            return
+        pair = (J, f) if self.upright else (f, J)
+        torch.mm(*pair, out=out) if rest is None else torch.addmm(rest, *pair, out=out)
+
+    def pull(self, J: Tensor, delta: Tensor) -> Tensor:
+        """Return J^T delta for states as they lie inside."""
+        return J @ delta if self.upright else delta @ J
+
+    def outer(self, delta: Tensor, rates: Tensor) -> Tensor:
+        """Return sum_t delta_t rates_t^T of two orbits inside, of the shape of the entries."""
+        if self.pattern is None:
+            return delta.flatten(0, 1).T @ rates.flatten(0, 1)
+        total, length = torch.zeros_like(self.entries), max(1, _COLUMNS // delta.shape[-1])
+        for pair in zip(delta.split(length), rates.split(length), strict=True):
+            A, B = (part.transpose(0, 1).flatten(1) for part in pair)
+            total += sampled_product(A, B, self.pattern)
+        return total
+
+
+def matrix(J: object) -> Matrix | None:
+    """Return a tensor, a dense or a sparse layer as a `Matrix`; None for every other coupling."""
+    if isinstance(J, Sparse):
+        return Matrix(J.values, J.pattern)
+    entries = J.weight if isinstance(J, Dense) else J
+    return Matrix(entries, None) if isinstance(entries, Tensor) else None
+
+
+def inside(value: Tensor, upright: bool) -> Tensor:
+    """Return rows (..., B, N), or a quantity () or (N,) that multiplies them, as columns.
+
+    Rows come back the same way.  Where states are rows all stay as they are.
+    """
+    if not upright or value.ndim == 0:
+        return value
+    return value.mT if value.ndim > 1 else value.unsqueeze(-1)
