@@ -20,6 +20,7 @@ linear network are known better, since its capacities add up to r.
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ from sntorch.dynamics import Dynamics, enter, observing, rollout
 from sntorch.plasticity import PlasticSNTCell
 from sntorch.results import Result, over_rows
 
-__all__ = ["MemoryCapacity", "memory_capacity"]
+__all__ = ["MemoryCapacity", "capacities", "cutoff", "hear", "memory_capacity"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -125,16 +126,40 @@ def memory_capacity(
     >>> round(found.total.item())
     10
     """
+    heard = hear(f, u, steps, delays, transient, amplitude, direction, generator)
+    capacity, error, rank = capacities(heard.activity, heard.past, cutoff(u, steps, tolerance))
+    size = heard.activity.shape[-1]
+    return MemoryCapacity(capacity=capacity, stderr=error, rank=rank, size=size, steps=steps)
+
+
+class Heard(NamedTuple):
+    """What a network that reads random numbers shows, and what it has read."""
+
+    activity: Tensor
+    """(..., T, N)."""
+    past: Tensor
+    """(..., T, K), the number that was read k steps before each sample, k from 0 on."""
+
+
+def hear(
+    f: object,
+    u: Tensor,
+    steps: int,
+    delays: int,
+    transient: int,
+    amplitude: float,
+    direction: Tensor | None,
+    generator: torch.Generator | None,
+) -> Heard:
+    """Return `steps` samples of a network that reads numbers; see `memory_capacity`."""
     checks.floating("u", u, ndim=1)
     checks.count("delays", delays)
     transient = checks.count("transient", transient, low=0)
     amplitude = checks.positive("amplitude", amplitude)
-    rounding = torch.finfo(u.dtype).eps * steps
     if direction is not None:
         checks.finite("direction", checks.same_kind("direction", direction, u, "u"))
         if direction.ndim != 1:
             raise ValueError(f"direction: expected (I,), got {tuple(direction.shape)}")
-    cut = rounding if tolerance is None else checks.number("tolerance", tolerance, 0, 1)
     f, _ = enter(f, u)
     n = f.neurons if isinstance(f, PlasticSNTCell) else u.shape[-1]
     checks.count("steps", steps, low=max(n + 3, delays + 1))
@@ -145,17 +170,26 @@ def memory_capacity(
         x = amplitude * (2 * x - 1)
         read = x if direction is None else x * direction
         orbit = rollout(f, u, len(x), x=read, generator=generator)[-steps:]
-        activity = _read(f, orbit)
         past = x.squeeze(-1).movedim(0, -1)[..., transient:]
-        # (..., T, K): what was read k steps before each sample, k from 0 on
-        wanted = past.unfold(-1, delays, 1).flip(-1)
-        share, rank = _explained(activity.movedim(0, -2), wanted, cut)
-    free = steps - 1 - rank.unsqueeze(-1)
-    capacity = 1 - (1 - share) * (steps - 1) / free
+        return Heard(_read(f, orbit).movedim(0, -2), past.unfold(-1, delays, 1).flip(-1))
+
+
+def cutoff(u: Tensor, steps: int, tolerance: float | None) -> float:
+    """Return which share of the largest singular value counts."""
+    if tolerance is None:
+        return torch.finfo(u.dtype).eps * steps
+    return checks.number("tolerance", tolerance, 0, 1)
+
+
+def capacities(activity: Tensor, wanted: Tensor, cut: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return capacities (..., K) for `wanted` (..., T, K), their errors, and the rank (...)."""
+    steps = activity.shape[-2]
+    with torch.no_grad():
+        share, rank = _explained(activity, wanted, cut)
+    capacity = 1 - (1 - share) * (steps - 1) / (steps - 1 - rank.unsqueeze(-1))
     known = capacity.clamp(0, 1)
     noise = 2 * rank.unsqueeze(-1) / steps**2
-    variance = (1 - known).square() * (4 * known / steps + noise)
-    return MemoryCapacity(capacity=capacity, stderr=variance.sqrt(), rank=rank, size=n, steps=steps)
+    return capacity, ((1 - known).square() * (4 * known / steps + noise)).sqrt(), rank
 
 
 def _read(f: Dynamics, orbit: Tensor) -> Tensor:
