@@ -23,6 +23,8 @@ from sntorch.analysis.fluctuations import fluctuation_dissipation as fluctuation
 from sntorch.analysis.frequencies import Lines as Lines
 from sntorch.analysis.frequencies import spectral_lines as spectral_lines
 from sntorch.analysis.growth import growth_rates as growth_rates
+from sntorch.analysis.information import InformationCapacity as InformationCapacity
+from sntorch.analysis.information import information_capacity as information_capacity
 from sntorch.analysis.kernels import LinearResponse as LinearResponse
 from sntorch.analysis.lyapunov import LyapunovSpectrum as LyapunovSpectrum
 from sntorch.analysis.lyapunov import lyapunov_spectrum as lyapunov_spectrum

@@ -20,16 +20,18 @@ linear network are known better, since its capacities add up to r.
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from sntorch import checks
 from sntorch.cells import SNTCell
-from sntorch.dynamics import enter, observing, rollout
+from sntorch.dynamics import Dynamics, enter, observing, rollout
+from sntorch.plasticity import PlasticSNTCell
 from sntorch.results import Result, over_rows
 
-__all__ = ["MemoryCapacity", "memory_capacity"]
+__all__ = ["MemoryCapacity", "capacities", "cutoff", "hear", "memory_capacity"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -43,7 +45,7 @@ class MemoryCapacity(Result):
     rank: Tensor
     """(...), directions that the activity fills: an upper bound of the sum."""
     size: int
-    """N."""
+    """N, numbers that are read."""
     steps: int
     """T, samples."""
 
@@ -75,6 +77,7 @@ def memory_capacity(
     delays: int,
     transient: int = 200,
     amplitude: float = 1.0,
+    direction: Tensor | None = None,
     tolerance: float | None = None,
     generator: torch.Generator | None = None,
 ) -> MemoryCapacity:
@@ -85,8 +88,8 @@ def memory_capacity(
     Parameters
     ----------
     f
-        Anything `as_dynamics` accepts, with one input.  Of an `SNTCell` the rates f(u) are read,
-        of others the state; its noise acts.
+        Anything `as_dynamics` accepts, with an input.  Of an `SNTCell` or a `PlasticSNTCell` the
+        rates f(u) of the neurons are read, of others the state; its noise acts.
     u
         Initial states (..., N); every row reads an input of its own.
     steps
@@ -97,6 +100,8 @@ def memory_capacity(
         Steps before the first sample, in which past inputs are read already.
     amplitude
         Inputs are uniform in [-amplitude, amplitude].
+    direction
+        How the number enters the inputs, (I,); networks with one input need none.
     tolerance
         Singular values of the activity below this share of the largest do not count; that of
         rounding by default.
@@ -121,31 +126,77 @@ def memory_capacity(
     >>> round(found.total.item())
     10
     """
-    n = checks.floating("u", u, ndim=1).shape[-1]
+    heard = hear(f, u, steps, delays, transient, amplitude, direction, generator)
+    capacity, error, rank = capacities(heard.activity, heard.past, cutoff(u, steps, tolerance))
+    size = heard.activity.shape[-1]
+    return MemoryCapacity(capacity=capacity, stderr=error, rank=rank, size=size, steps=steps)
+
+
+class Heard(NamedTuple):
+    """What a network that reads random numbers shows, and what it has read."""
+
+    activity: Tensor
+    """(..., T, N)."""
+    past: Tensor
+    """(..., T, K), the number that was read k steps before each sample, k from 0 on."""
+
+
+def hear(
+    f: object,
+    u: Tensor,
+    steps: int,
+    delays: int,
+    transient: int,
+    amplitude: float,
+    direction: Tensor | None,
+    generator: torch.Generator | None,
+) -> Heard:
+    """Return `steps` samples of a network that reads numbers; see `memory_capacity`."""
+    checks.floating("u", u, ndim=1)
     checks.count("delays", delays)
     transient = checks.count("transient", transient, low=0)
-    checks.count("steps", steps, low=max(n + 3, delays + 1))
     amplitude = checks.positive("amplitude", amplitude)
-    rounding = torch.finfo(u.dtype).eps * steps
-    cut = rounding if tolerance is None else checks.number("tolerance", tolerance, 0, 1)
+    if direction is not None:
+        checks.finite("direction", checks.same_kind("direction", direction, u, "u"))
+        if direction.ndim != 1:
+            raise ValueError(f"direction: expected (I,), got {tuple(direction.shape)}")
     f, _ = enter(f, u)
+    n = f.neurons if isinstance(f, PlasticSNTCell) else u.shape[-1]
+    checks.count("steps", steps, low=max(n + 3, delays + 1))
     checks.generator(generator, u.device)
     with observing(f, u):
         shape = (transient + delays - 1 + steps, *u.shape[:-1], 1)
         x = torch.rand(shape, dtype=u.dtype, device=u.device, generator=generator)
         x = amplitude * (2 * x - 1)
-        orbit = rollout(f, u, len(x), x=x, generator=generator)[-steps:]
-        activity = f.rate(orbit) if isinstance(f, SNTCell) else orbit
+        read = x if direction is None else x * direction
+        orbit = rollout(f, u, len(x), x=read, generator=generator)[-steps:]
         past = x.squeeze(-1).movedim(0, -1)[..., transient:]
-        # (..., T, K): what was read k steps before each sample, k from 0 on
-        wanted = past.unfold(-1, delays, 1).flip(-1)
-        share, rank = _explained(activity.movedim(0, -2), wanted, cut)
-    free = steps - 1 - rank.unsqueeze(-1)
-    capacity = 1 - (1 - share) * (steps - 1) / free
+        return Heard(_read(f, orbit).movedim(0, -2), past.unfold(-1, delays, 1).flip(-1))
+
+
+def cutoff(u: Tensor, steps: int, tolerance: float | None) -> float:
+    """Return which share of the largest singular value counts."""
+    if tolerance is None:
+        return torch.finfo(u.dtype).eps * steps
+    return checks.number("tolerance", tolerance, 0, 1)
+
+
+def capacities(activity: Tensor, wanted: Tensor, cut: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return capacities (..., K) for `wanted` (..., T, K), their errors, and the rank (...)."""
+    steps = activity.shape[-2]
+    with torch.no_grad():
+        share, rank = _explained(activity, wanted, cut)
+    capacity = 1 - (1 - share) * (steps - 1) / (steps - 1 - rank.unsqueeze(-1))
     known = capacity.clamp(0, 1)
     noise = 2 * rank.unsqueeze(-1) / steps**2
-    variance = (1 - known).square() * (4 * known / steps + noise)
-    return MemoryCapacity(capacity=capacity, stderr=variance.sqrt(), rank=rank, size=n, steps=steps)
+    return capacity, ((1 - known).square() * (4 * known / steps + noise)).sqrt(), rank
+
+
+def _read(f: Dynamics, orbit: Tensor) -> Tensor:
+    """Return what a linear readout sees of the states."""
+    if isinstance(f, PlasticSNTCell):
+        return f.cell.rate(f.split(orbit)[0])
+    return f.rate(orbit) if isinstance(f, SNTCell) else orbit
 
 
 def _explained(activity: Tensor, wanted: Tensor, cut: float) -> tuple[Tensor, Tensor]:

@@ -30,13 +30,12 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.dynamics import Dynamics, add_noise, enter, noise_of, observing, rollout
+from sntorch.landscape.ratios import log_ratios, reaches_everywhere
 from sntorch.results import Result, block_lengths, block_mean, over_rows, time_unit
 
 __all__ = [
     "EntropyProduction",
     "entropy_production",
-    "noise_inverse",
-    "reaches_everywhere",
     "simulate_entropy_production",
 ]
 
@@ -254,34 +253,11 @@ def _log_ratio(
     sums = u.new_zeros(len(lengths), *u.shape)
     block = torch.repeat_interleave(torch.tensor(lengths, device=u.device))
     for states, mapped in parts:
-        drift, step = mapped - states, states.diff(dim=0)
-        own = drift * _weighted(drift, sigma) / 2
-        ratio = _weighted(step, sigma) * (drift[:-1] + drift[1:]) + own.diff(dim=0)
+        ratio = log_ratios(states, mapped, sigma)
         sums.index_add_(0, block[: len(ratio)], ratio)
         block = block[len(ratio) :]
     means = sums / u.new_tensor(lengths).reshape(-1, *[1] * u.ndim)
     return block_mean(means.sum(-1), lengths), block_mean(means, lengths)
-
-
-def _weighted(difference: Tensor, sigma: Tensor) -> Tensor:
-    """Return S^-1 applied to differences (..., N)."""
-    if sigma.ndim < 2:
-        return difference / sigma.square()
-    return difference @ noise_inverse(sigma, difference)
-
-
-def noise_inverse(sigma: Tensor, u: Tensor) -> Tensor:
-    """Return S^-1 (N, N) of a noise as `noise_of` gives it, for states like u."""
-    if sigma.ndim < 2:
-        return torch.diag(sigma.square().reciprocal().expand(u.shape[-1]))
-    return torch.cholesky_inverse(torch.linalg.cholesky(sigma @ sigma.mT))
-
-
-def reaches_everywhere(sigma: Tensor) -> bool:
-    """Tell whether noise drives every direction of the state."""
-    if sigma.ndim < 2:
-        return bool((sigma > 0).all())
-    return int(torch.linalg.matrix_rank(sigma)) == len(sigma)
 
 
 def _root_mean_square(sigma: Tensor) -> float:

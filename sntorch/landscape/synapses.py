@@ -27,8 +27,8 @@ from sntorch.cells import SNTCell
 from sntorch.couplings import Coupling
 from sntorch.dynamics import Dynamics, enter, noise_of, observing
 from sntorch.flows import EulerMaruyama
-from sntorch.landscape.entropy import noise_inverse, reaches_everywhere
 from sntorch.landscape.groups import mean_and_error, pooled
+from sntorch.landscape.ratios import noise_inverse, reaches_everywhere
 from sntorch.results import Result, time_unit
 from sntorch.systems import AmariWilsonCowan
 

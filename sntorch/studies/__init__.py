@@ -9,6 +9,7 @@ from sntorch.studies import associative_memory as associative_memory
 from sntorch.studies import edge_of_chaos_order_parameters as edge_of_chaos_order_parameters
 from sntorch.studies import fixed_point_overlaps as fixed_point_overlaps
 from sntorch.studies import flossing as flossing
+from sntorch.studies import gain_sweep as gain_sweep
 from sntorch.studies import hebbian_edge_of_chaos as hebbian_edge_of_chaos
 from sntorch.studies import intrinsic_plasticity as intrinsic_plasticity
 from sntorch.studies import mean_field_lyapunov as mean_field_lyapunov

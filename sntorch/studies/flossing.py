@@ -7,38 +7,48 @@ from the same batches: one as it is, one whose first k exponents are pulled to a
 while it learns (`sntorch.training.GradientFlossing`).  Both make the same number of optimiser
 steps: those of the regulariser are taken off the batches that the second may see.
 
-The rate at which the gradient shrinks on its way back is measured too, beside the exponent.  The
-two agree where one direction leads; where many exponents are near zero no direction does, and over
-a window as short as a sequence they differ by a few hundredths.
+The norm of an error that is sent back from the end of a long drive, test sequences one after
+another, is measured too, and the rate at which it shrinks beside the largest exponent of the same
+steps: transposed products of the same matrices, they grow at the same rate.
 
-The default setting takes about a minute; a fuller one has ``seeds=10``, longer delays and, since
-the plain network may only need longer, more ``updates``.
+The default setting takes one to two minutes; a fuller one has ``seeds=10``, longer delays and,
+since the plain network may only need longer, more ``updates``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sntorch import checks
 from sntorch.analysis import max_lyapunov
 from sntorch.dynamics import as_dynamics, observing, rollout
-from sntorch.plot import figure, plot, style
-from sntorch.plot.canvas import DARK, LIGHT, MIDDLE, THEORY, finish, name_axes, on
+from sntorch.plot import plot, style
+from sntorch.plot.canvas import (
+    DARK,
+    LIGHT,
+    MIDDLE,
+    THEORY,
+    StyledFigure,
+    finish,
+    headline,
+    name_axes,
+    on,
+)
+from sntorch.studies.contenders import TASKS, delayed, learner, network, reading
 from sntorch.studies.study import Study
-from sntorch.training import CopyTask, DelayedXorTask, GradientFlossing, SequenceModel
+from sntorch.training import GradientFlossing, Task
 from sntorch.training.trial import trial
 
 __all__ = ["Flossing", "run"]
 
-_ROWS = 32  # sequences on which exponents and gradients are measured
+_ROWS, _STEPS = 8, 300  # of the drive on which exponents and gradients are measured
+_SHOWN = 60  # steps back that the picture shows
 _WAYS = ("plain", "flossed")
 _MEASURES = ("accuracy", "exponent before", "exponent after", "gradient before", "gradient after")
 
@@ -54,6 +64,10 @@ class Flossing(Study):
     (and after flossing), after it."""
     decay: Tensor
     """(S, 2, 2), the rate at which the gradient changes per step on its way back, likewise."""
+    errors: Tensor
+    """(S, 2, 2), standard errors of the exponents, over time and rows."""
+    norms: Tensor
+    """(S, 2, 2, T), logarithm of the norm of an error t steps back, mean over rows, likewise."""
     batches: tuple[int, int]
     """Batches that each way has learned from."""
     chance: float
@@ -69,6 +83,12 @@ class Flossing(Study):
         gap = self.accuracy[:, 1] - self.accuracy[:, 0]
         error = float(gap.std()) / len(gap) ** 0.5 if len(gap) > 1 else math.nan
         return float(gap.mean()), error
+
+    @property
+    def mismatch(self) -> tuple[float, float]:
+        """Mean over all networks of decay less exponent, and its standard error."""
+        gap = (self.decay - self.exponents).flatten()
+        return float(gap.mean()), float(gap.std()) / len(gap) ** 0.5
 
     @property
     def progress(self) -> str:
@@ -87,7 +107,8 @@ class Flossing(Study):
             named[f"{way}/accuracy"] = float(self.accuracy[:, i].mean())
             named[f"{way}/exponent_before"] = float(self.exponents[:, i, 0].mean())
             named[f"{way}/exponent_after"] = float(self.exponents[:, i, 1].mean())
-        return named
+        gap, error = self.mismatch
+        return named | {"gradient_less_exponent": gap, "gradient_less_exponent_stderr": error}
 
     def table(self) -> str:
         """Return both ways side by side, means over seeds with standard errors."""
@@ -100,11 +121,30 @@ class Flossing(Study):
         lines.append(
             f"Flossed less plain: {mean:.3f} ± {error:.3f}, {abs(mean / error):.1f} errors."
         )
+        gap, error = self.mismatch
+        lines.append(
+            f"Gradients grow by their exponent and {gap:.4f} ± {error:.4f} nats per step; a single "
+            f"exponent is known to {float(self.errors.mean()):.4f}."
+        )
         return "\n".join(lines)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return every network: a seed and a way."""
+        columns = self._columns()
+        return [
+            {"seed": s, "way": way, "batches": self.batches[i]}
+            | {name: float(v[s, i]) for name, v in zip(_MEASURES, columns, strict=True)}
+            for s in range(len(self.accuracy)) for i, way in enumerate(_WAYS)
+        ]  # fmt: skip
+
     def picture(self) -> Any:
-        """Return the accuracy of every network against its exponent before learning."""
-        return figure(self, title="Learning with and without gradient flossing")
+        """Return accuracy against the exponent before learning, and gradients through time."""
+        with style():
+            fig = StyledFigure(figsize=(10, 4.2))
+            plot(self, fig.add_subplot(1, 2, 1))
+            _draw_norms(self, fig.add_subplot(1, 2, 2))
+            headline(fig, "Learning with and without gradient flossing")
+        return fig
 
     def _columns(self) -> list[Tensor]:
         parts = [self.exponents[..., 0], self.exponents[..., 1]]
@@ -157,7 +197,7 @@ def run(
     ----------
     R. Engelken, "Gradient flossing", NeurIPS 36 (2023).
     """
-    checks.one_of("task", task, ("delayed_xor", "copy"))
+    checks.one_of("task", task, TASKS)
     checks.count("size", size)
     checks.count("seeds", seeds)
     checks.count("seed", seed, low=0)
@@ -167,18 +207,20 @@ def run(
     during = -(-until // every_n_steps) if every_n_steps else 0
     left = checks.count("updates", updates, low=pretrain + during + 1) - pretrain - during
     rates = (checks.positive("lr", lr), updates, left)
-    rows = []
+    found: list[list[_Learned]] = []
     for s in range(seed, seed + seeds):
-        data = DelayedXorTask(delay=delay, steps=3 * delay, sequences=2048, batch_size=32, seed=s)
-        if task == "copy":
-            data = CopyTask(delay=delay, length=2, batch_size=32, seed=s)
-        ways = (None, settings | {"seed": s})
-        rows.append([_learn(data, size, way, s, rates) for way in ways])
-        table = torch.tensor(rows, dtype=torch.float64)
+        data = delayed(task, delay, s)
+        found.append([_learn(data, size, w, s, rates) for w in (None, settings | {"seed": s})])
+
+        def table(pick: Any) -> Tensor:
+            return torch.stack([torch.stack([pick(way) for way in row]) for row in found])
+
         yield Flossing(
-            accuracy=table[..., 0],
-            exponents=table[..., 1:3],
-            decay=table[..., 3:5],
+            accuracy=table(lambda way: torch.tensor(way.accuracy, dtype=torch.float64)),
+            exponents=table(lambda way: torch.stack([look.exponent for look in way.looks])),
+            errors=table(lambda way: torch.stack([look.error for look in way.looks])),
+            decay=table(lambda way: torch.stack([look.decay for look in way.looks])),
+            norms=table(lambda way: torch.stack([look.norms for look in way.looks])),
             batches=(updates, left),
             chance=data.chance,
             task=f"{task}, delay {delay}, nn.RNN of {size} units",
@@ -186,56 +228,62 @@ def run(
         )
 
 
+class _Look(NamedTuple):
+    """What is measured of a network at a time; see `Flossing`."""
+
+    exponent: Tensor
+    error: Tensor
+    decay: Tensor
+    norms: Tensor
+
+
+class _Learned(NamedTuple):
+    """A network that has learned."""
+
+    accuracy: float
+    looks: tuple[_Look, _Look]
+    """Before and after."""
+
+
 def _learn(
-    task: Any, size: int, floss: dict[str, Any] | None, seed: int, rates: tuple[float, int, int]
-) -> list[float]:
-    """Return accuracy, both exponents and both decay rates of one network."""
+    task: Task, size: int, floss: dict[str, Any] | None, seed: int, rates: tuple[float, int, int]
+) -> _Learned:
     lr, updates, left = rates
-    layer = nn.RNN(task.input_size, size, batch_first=True)
-    draw = np.random.default_rng(seed)
-    with torch.no_grad():
-        for p in layer.parameters():  # torch's own initial weights, from a stream of the seed
-            p.copy_(torch.from_numpy(draw.uniform(-1, 1, tuple(p.shape)) / size**0.5))
-    model = SequenceModel(
-        layer,
-        task.output_size,
-        when="every",
-        optimizer=functools.partial(torch.optim.Adam, lr=lr),
-    )
-    nn.init.zeros_(model.readout.weight)
-    nn.init.zeros_(model.readout.bias)
-    task.setup("fit")
-    x = task.parts["test"].tensors[0][:_ROWS].transpose(0, 1)
-    seen: list[tuple[float, float]] = []
+    model = learner(network("rnn", task.input_size, size, seed), task, lr)
+    x = reading(task, _STEPS, _ROWS)
+    seen: list[_Look] = []
     callbacks = [] if floss is None else [GradientFlossing(**floss)]
     steps = updates if floss is None else left
     tested = trial(
         model, task, steps, callbacks=callbacks, ready=lambda m: seen.append(_measure(m, x))
     )
-    first, last = seen[0], _measure(model, x)
-    return [tested["test/accuracy"], first[0], last[0], first[1], last[1]]
+    return _Learned(tested["test/accuracy"], (seen[0], _measure(model, x)))
 
 
-def _measure(model: nn.Module, x: Tensor) -> tuple[float, float]:
-    """Return the largest exponent under x (T, R, I), and the rate of the gradient on its way back.
+def _measure(model: nn.Module, x: Tensor) -> _Look:
+    """Return exponent and gradients under x (T, R, I).
 
-    The second follows a random error that is sent back through the same steps.
+    A random tangent goes forwards and a random error backwards through the same steps; the first
+    and last eighths turn them into the directions that last.
     """
-    f, steps = as_dynamics(model), len(x) - len(x) // 4
-    u = x.new_zeros(x.shape[1], f.size)
-    skipped = len(x) - steps
-    spectrum = max_lyapunov(f, u, steps, transient=skipped, x=x)
+    f, skipped = as_dynamics(model), len(x) // 8
+    u, end = x.new_zeros(x.shape[1], f.size), len(x) - skipped
+    spectrum = max_lyapunov(f, u, end - skipped, transient=skipped, x=x[:end])
     with observing(f, u):
         orbit = torch.cat([u[None], rollout(f, u, len(x), x=x)[:-1]])
         W = torch.randn(*u.shape, 1, generator=torch.Generator(), dtype=u.dtype)
-        logs = u.new_zeros(len(u))
+        logs = u.new_zeros(len(x), len(u))
         for t in reversed(range(len(x))):
             W = f.vjp(orbit[t], W, x[t])[1]
             norm = W.norm(dim=(-2, -1), keepdim=True)
-            W = W / norm
-            if t < steps:  # the first steps back turn the error into the direction that lasts
-                logs += norm.flatten().log()
-    return float(spectrum.exponents.mean()), float(logs.mean() / steps)
+            W, logs[t] = W / norm, norm.flatten().log()
+    counted = logs[skipped:end].double().mean(0)
+    return _Look(
+        exponent=spectrum.exponents.double().mean(),
+        error=spectrum.stderr.double().square().sum().sqrt() / len(u),
+        decay=counted.mean(),
+        norms=logs.double().mean(1).flip(0).cumsum(0),
+    )
 
 
 def _shown(values: Tensor) -> str:
@@ -260,3 +308,21 @@ def _(result: Flossing, ax: Any = None) -> Any:
     ax.set_ylim(None, 1.02)
     name_axes(ax, "largest exponent before learning (nats / step)", "test accuracy")
     return finish(ax, "Accuracy and exponent", result.accuracy, result.task)
+
+
+def _draw_norms(result: Flossing, ax: Any) -> None:
+    """Draw the norm of an error on its way back, before learning, and what the exponent says."""
+    shown = min(_SHOWN, result.norms.shape[-1])
+    back = torch.arange(1, shown + 1)
+    for i, (colour, marker) in enumerate(((MIDDLE, "s"), (DARK, "o"))):
+        norms = result.norms[:, i, 0, :shown]
+        for each in norms:
+            ax.plot(back, each.exp(), color=LIGHT, linewidth=0.8)
+        look: dict[str, Any] = {"color": colour, "marker": marker, "markevery": 6, "zorder": 3}
+        ax.plot(back, norms.mean(0).exp(), label=f"{_WAYS[i]}, mean", **look)
+        slope = result.exponents[:, i, 0].mean()
+        label = None if i else "exp(λ₁ t)"
+        ax.plot(back, (norms.mean(0)[0] + slope * (back - 1)).exp(), label=label, **THEORY)
+    ax.set_yscale("log")
+    ax.set(xlabel="steps back", ylabel="norm of the error, 1 at the end")
+    finish(ax, "Gradients through time, before learning", result.norms)

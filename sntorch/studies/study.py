@@ -7,6 +7,7 @@ known so far, so that whoever conducts the study shows its progress and may stop
 from __future__ import annotations
 
 import abc
+import csv
 import dataclasses
 import json
 import pathlib
@@ -32,6 +33,10 @@ class Study(Result, abc.ABC):
     def table(self) -> str:
         """Return what was found, beside what was published, as text."""
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the measurements one by one, for a CSV file; none by default."""
+        return []
+
     @abc.abstractmethod
     def picture(self) -> Any:
         """Return what was found as a matplotlib figure."""
@@ -41,9 +46,16 @@ def write(study: Study, folder: pathlib.Path) -> None:
     """Write ``record.pt``, ``result.json``, ``table.txt``, ``report.png`` and ``report.pdf``.
 
     The record is a plain dictionary of its fields, which ``torch.load`` reads without sntorch.
+    Where the study has `Study.rows`, they are ``rows.csv``.
     """
     torch.save(dataclasses.asdict(study), folder / "record.pt")
     (folder / "result.json").write_text(json.dumps(study.scalars(), indent=2))
+    rows = study.rows()
+    if rows:
+        with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
     (folder / "table.txt").write_text(f"{study.table()}\n")
     picture = study.picture()
     picture.savefig(folder / "report.png", dpi=110)

@@ -1,5 +1,6 @@
 """Training with Lightning: models, tasks, and monitors that watch a network while it learns."""
 
+from sntorch.training.baselines import orthogonal_rnn as orthogonal_rnn
 from sntorch.training.callbacks import FluxMonitor as FluxMonitor
 from sntorch.training.callbacks import LyapunovMonitor as LyapunovMonitor
 from sntorch.training.callbacks import MeanFieldMonitor as MeanFieldMonitor
@@ -11,6 +12,9 @@ from sntorch.training.flossing import GradientFlossing as GradientFlossing
 from sntorch.training.forecasting import LorenzTask as LorenzTask
 from sntorch.training.forecasting import MackeyGlassTask as MackeyGlassTask
 from sntorch.training.foreign import read_recurrent as read_recurrent
+from sntorch.training.irreversibility import (
+    entropy_production_regularizer as entropy_production_regularizer,
+)
 from sntorch.training.losses import jacobian_norm_regularizer as jacobian_norm_regularizer
 from sntorch.training.losses import lyapunov_regularizer as lyapunov_regularizer
 from sntorch.training.losses import spectral_radius_regularizer as spectral_radius_regularizer

@@ -17,6 +17,7 @@ exp(lambda_1 t): exponents near zero keep it alive.
 Cost.  A window of T steps with k columns takes about as long as T steps of k more rows, its
 reverse pass four times that; the spectral radius takes an eigenvalue problem, about 25 N^3
 operations per state; the norm as many products with J as it has vectors.
+A fifth, of noisy networks, is in `sntorch.training.irreversibility`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,15 @@ import pytorch_lightning as pl
 
 from sntorch import checks
 
-__all__ = ["trial"]
+__all__ = ["score", "trial"]
+
+_SILENT: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "accelerator": "cpu",
+}
 
 
 def trial(
@@ -48,14 +56,16 @@ def trial(
             callbacks=[*callbacks, *looks],
             gradient_clip_val=1.0,
             limit_val_batches=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            accelerator="cpu",
+            **_SILENT,
         )
         trainer.fit(model, task)
         return trainer.test(model, task, verbose=False)[0]
+
+
+def score(model: pl.LightningModule, task: pl.LightningDataModule) -> Mapping[str, float]:
+    """Return what the test says of a model as it is."""
+    with _quiet():
+        return pl.Trainer(**_SILENT).test(model, task, verbose=False)[0]
 
 
 class _Ready(pl.Callback):
