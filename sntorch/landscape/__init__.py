@@ -40,6 +40,16 @@ from sntorch.landscape.linear import linear_flow as linear_flow
 from sntorch.landscape.linear import linear_map as linear_map
 from sntorch.landscape.loops import LoopFlux as LoopFlux
 from sntorch.landscape.loops import loop_flux as loop_flux
+from sntorch.landscape.neural import NetworkPotential as NetworkPotential
+from sntorch.landscape.neural import NeuralPotential as NeuralPotential
+from sntorch.landscape.objectives import denoising_loss as denoising_loss
+from sntorch.landscape.objectives import epr_loss as epr_loss
+from sntorch.landscape.objectives import flux_velocity as flux_velocity
+from sntorch.landscape.objectives import hjb_loss as hjb_loss
+from sntorch.landscape.objectives import map_loss as map_loss
+from sntorch.landscape.objectives import quasipotential_loss as quasipotential_loss
+from sntorch.landscape.objectives import score_matching_loss as score_matching_loss
+from sntorch.landscape.objectives import teacher_loss as teacher_loss
 from sntorch.landscape.orbits import Attractor as Attractor
 from sntorch.landscape.orbits import find_cycle as find_cycle
 from sntorch.landscape.paths import ActionPath as ActionPath
