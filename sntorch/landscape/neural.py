@@ -136,7 +136,7 @@ class NeuralPotential(Potential):
         ValueError
             If there is no noise, or fewer states than N + 2.
         """
-        mean, covariance, K, scale = gaussian_start(flow, self.check(states), x)
+        mean, covariance, K, height = gaussian_start(flow, self.check(states), x)
         values, vectors = torch.linalg.eigh(covariance)
         values = values.clamp(min=_SMALLEST**2 * float(values.max()))
         self.centre.copy_(mean)
@@ -145,7 +145,7 @@ class NeuralPotential(Potential):
         self.below.copy_(L.tril(-1))
         self.log_diagonal.copy_(L.diagonal().log())
         self.readout.zero_()
-        self.amplitude.fill_(scale * math.sqrt(self.size))
+        self.amplitude.fill_(height)
         return self
 
     def energy(self, u: Tensor) -> Tensor:
@@ -271,11 +271,12 @@ class NetworkPotential(Potential):
 def gaussian_start(
     flow: object, states: Tensor, x: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Return mean (N,) and covariance (N, N) of the states, K (N, N), positive definite, and Db.
+    """Return mean (N,) and covariance (N, N) of the states, K (N, N) > 0, and a height of V.
 
     V = (u - mean) K (u - mean) / 2 has the least EPR loss of all quadratics about the mean: with
     the drift F and d = u - mean, G K C + C K G = -(<F d^T> + <d F^T>).  Where scatter makes K
-    indefinite its curvatures are raised to 1e-3 of the largest.
+    indefinite its curvatures are raised to 1e-3 of the largest.  The height is the root mean square
+    of F . d over sqrt(N), for a linear flow about Db sqrt(N).
     """
     f = as_flow(flow)
     u = states.detach().reshape(-1, states.shape[-1])
@@ -285,7 +286,9 @@ def gaussian_start(
     metric = metric_of(f, u)
     mean = u.mean(0)
     d = u - mean
-    C, M = d.mT @ d / len(u), f.drift(u, x).mT @ d / len(u)
+    F = f.drift(u, x)
+    C, M = d.mT @ d / len(u), F.mT @ d / len(u)
+    height = float((F * d).sum(-1).square().mean().sqrt()) / math.sqrt(n)
     root = _root(metric, n, u)
     inverse = torch.linalg.inv(root)
     values, vectors = torch.linalg.eigh(inverse @ C @ inverse)
@@ -294,7 +297,7 @@ def gaussian_start(
     K = inverse @ inner @ inverse
     curvatures, axes = torch.linalg.eigh((K + K.mT) / 2)
     floor = _SMALLEST * float(curvatures.max().clamp(min=metric.scale))
-    return mean, C, axes @ torch.diag(curvatures.clamp(min=floor)) @ axes.mT, metric.scale
+    return mean, C, axes @ torch.diag(curvatures.clamp(min=floor)) @ axes.mT, height
 
 
 def _root(metric: Metric, n: int, like: Tensor) -> Tensor:

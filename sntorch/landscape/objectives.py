@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 _EXACT = 8  # neurons up to which second derivatives are exact by default
-_FLAT = 1e-3  # of the mean |grad V|^2, below which a state counts as critical
+_STILL = 3e-3  # of the mean |F|^2, below which a state counts as critical
 _FAR = 30.0  # spreads from the mean, where a potential that grows is higher than anywhere near
 _LOOKED_AT = 32  # states there
 
@@ -180,12 +180,16 @@ def quasipotential_loss(
 ) -> Tensor:
     r"""Return what keeps F from being -G grad V plus a rotation that is orthogonal to grad V ().
 
-    .. math:: \langle |F + G\nabla V - l|^2 + w\, (\nabla V \cdot l)^2 / |\nabla V|_G^2 \rangle
+    .. math:: \Big\langle \frac{|F + G\nabla V - l|^2}{|F|^2} + w\,
+              \frac{(\nabla V \cdot l)^2}{|F|^4} \Big\rangle
 
-    with a learned l (`rotation`); without one l = F + G grad V, which leaves the second term.  The
-    least value is 0: then F . grad V + grad V . G grad V = 0, V is the intrinsic potential, and
-    P ~ exp(-V / Db) for weak noise; V is half of the quasipotential that is the least action.  No
-    states of P are needed: any that cover the region serve.
+    with a learned l (`rotation`), a smooth field.  The least value is 0: then
+    F . grad V + grad V . G grad V = 0, V is the intrinsic potential, and P ~ exp(-V / Db) for weak
+    noise; V is half of the quasipotential that is the least action.  No states of P are needed: any
+    that cover the region serve.  Relative to |F|, all of the region counts alike.
+
+    Without a rotation l is F + G grad V, which leaves the second term: a measure of a given V, but
+    no good teacher, since a V that is flat in a part of the region makes it small too.
 
     Parameters
     ----------
@@ -222,11 +226,10 @@ def quasipotential_loss(
     turning = force if rotation is None else rotation(u)
     if turning.shape != u.shape:
         raise ValueError(f"rotation: expected {tuple(u.shape)}, got {tuple(turning.shape)}")
-    steep = (slope * moved).sum(-1)
-    # Divided by |grad V|^2, which a flat V would make small too: flat is no way out.
-    steep = steep + _FLAT * steep.mean()
-    loss = weight * ((slope * turning).sum(-1).square() / steep).mean()
-    return loss if rotation is None else loss + (force - turning).square().sum(-1).mean()
+    speed = F.square().sum(-1)
+    speed = speed + _STILL * speed.mean()  # critical points do not decide alone
+    loss = weight * ((slope * turning).sum(-1) / speed).square().mean()
+    return loss if rotation is None else loss + ((force - turning).square().sum(-1) / speed).mean()
 
 
 def score_matching_loss(
