@@ -35,11 +35,17 @@ from sntorch.landscape.intrinsic import Descent as Descent
 from sntorch.landscape.intrinsic import HamiltonJacobi as HamiltonJacobi
 from sntorch.landscape.intrinsic import descent as descent
 from sntorch.landscape.intrinsic import hamilton_jacobi as hamilton_jacobi
+from sntorch.landscape.learned import PotentialQuality as PotentialQuality
+from sntorch.landscape.learned import Stationarity as Stationarity
+from sntorch.landscape.learned import examine as examine
+from sntorch.landscape.learned import stationarity as stationarity
 from sntorch.landscape.linear import LinearSteadyState as LinearSteadyState
 from sntorch.landscape.linear import linear_flow as linear_flow
 from sntorch.landscape.linear import linear_map as linear_map
 from sntorch.landscape.loops import LoopFlux as LoopFlux
 from sntorch.landscape.loops import loop_flux as loop_flux
+from sntorch.landscape.maps import PotentialMap as PotentialMap
+from sntorch.landscape.maps import potential_map as potential_map
 from sntorch.landscape.neural import NetworkPotential as NetworkPotential
 from sntorch.landscape.neural import NeuralPotential as NeuralPotential
 from sntorch.landscape.objectives import denoising_loss as denoising_loss

@@ -31,15 +31,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import Dynamics, add_noise, as_dynamics, noise_of
+from sntorch.dynamics import add_noise, as_dynamics
 from sntorch.flows import Flow, as_flow
-from sntorch.landscape.metric import DiffusionField, Metric, metric_of
+from sntorch.landscape.metric import DiffusionField, Metric, map_noise, metric_of
 from sntorch.landscape.potentials import Potential, as_potential
 
 __all__ = [
@@ -50,9 +49,9 @@ __all__ = [
     "hjb_loss",
     "hjb_residual",
     "map_loss",
-    "map_scale",
     "quasipotential_loss",
     "score_matching_loss",
+    "second_directions",
     "teacher_loss",
 ]
 
@@ -264,7 +263,7 @@ def score_matching_loss(
     f, V, u = _enter(flow, potential, states)
     metric = metric_of(f, u)
     slope = V.value_and_gradient(u)[1]
-    curved = V.curvature(u, _directions(metric, u, probes, generator))
+    curved = V.curvature(u, second_directions(metric, u, probes, generator))
     return ((slope * metric.push(slope)).sum(-1) / metric.scale - 2 * curved).mean()
 
 
@@ -426,7 +425,7 @@ def hjb_residual(
     metric = metric_of(f, u) if metric is None else metric
     slope = V.value_and_gradient(u)[1]
     v = f.drift(u, x) + metric.push(slope)
-    curved = V.curvature(u, _directions(metric, u, probes, generator))
+    curved = V.curvature(u, second_directions(metric, u, probes, generator))
     spreading = divergence(f, u, x=x, probes=probes, generator=generator) + curved
     return (v * slope).sum(-1) - metric.scale * spreading
 
@@ -473,30 +472,6 @@ def check_growth(potential: Potential, u: Tensor) -> None:
         )
 
 
-def map_noise(f: Dynamics, u: Tensor) -> tuple[Tensor, float]:
-    """Return sigma, scalar, (N,) or (N, N), and Db = tr S / (2 N dt).
-
-    Raises
-    ------
-    ValueError
-        Without noise, or not in every direction.
-    """
-    sigma = noise_of(f, u)
-    if sigma is None:
-        raise ValueError("noise: expected noise, without which there is no density; got 0")
-    sigma = sigma.detach()
-    reached = (sigma > 0).all() if sigma.ndim < 2 else torch.linalg.matrix_rank(sigma) == len(sigma)
-    if not bool(reached):
-        raise ValueError("noise: expected noise in every direction, got none in some")
-    variance = sigma.square().sum() / len(sigma) if sigma.ndim == 2 else sigma.square().mean()
-    return sigma, float(variance) / (2 * f.dt)
-
-
-def map_scale(f: object, u: Tensor) -> float:
-    """Return Db = tr S / (2 N dt) of a noisy map at states like u: V = Db U."""
-    return map_noise(as_dynamics(f), u)[1]
-
-
 def _enter(flow: object, potential: object, states: Tensor) -> tuple[Flow, Potential, Tensor]:
     f, V = as_flow(flow), as_potential(potential)
     u = checks.finite("states", V.check(f.check(states)))
@@ -512,8 +487,9 @@ def _count(probes: int | None, n: int) -> int | None:
     return None if n <= _EXACT else 1
 
 
-def _directions(
+def second_directions(
     metric: Metric, u: Tensor, probes: int | None, generator: torch.Generator | None
-) -> Any:
+) -> Tensor:
+    """Return d_k (K, ..., N) with sum_k d_k d_k^T = G: all of them, or random ones."""
     count = _count(probes, u.shape[-1])
     return metric.directions(u) if count is None else metric.probes(u, count, generator)
