@@ -27,6 +27,7 @@ FLOORS = [
         "dynamics",
         "compiled",
         "schedule",
+        "streams",
         "flows",
         "transfer",
         "couplings",

@@ -23,8 +23,8 @@ __all__ = ["FunctionPotential", "Potential", "as_potential"]
 class Potential(nn.Module, abc.ABC):
     """A scalar function of states: subclass it with `size` and `energy`.
 
-    A subclass that knows its gradient overrides `value_and_gradient`.  `size` is N; -1 means that
-    the state tells.
+    A subclass that knows its derivatives overrides `value_and_gradient` and `curvature`.  `size` is
+    N; -1 means that the state tells.
 
     Examples
     --------
@@ -56,6 +56,25 @@ class Potential(nn.Module, abc.ABC):
             value = self.energy(u)
             (gradient,) = torch.autograd.grad(value.sum(), u, create_graph=further)
         return (value, gradient) if further else (value.detach(), gradient)
+
+    def curvature(self, u: Tensor, directions: Tensor) -> Tensor:
+        """Return the sum over k of d_k . grad grad E d_k (...), differentiable in parameters and u.
+
+        Parameters
+        ----------
+        u
+            States (..., N).
+        directions
+            d_k, (K, N) for all states, or (K, ..., N).  The unit vectors give the Laplacian.
+        """
+
+        def one(d: Tensor) -> Any:
+            slope = lambda s: torch.func.jvp(self.energy, (s,), (d,))[1]  # noqa: E731
+            return torch.func.jvp(slope, (u,), (d,))[1]
+
+        if directions.ndim == 2:
+            directions = directions.reshape(-1, *[1] * (u.ndim - 1), u.shape[-1])
+        return torch.vmap(one)(directions.expand(-1, *u.shape)).sum(0)
 
     def rate(self, u: Tensor) -> Tensor:
         """Return the activity (..., N) of which overlaps are taken: here the state itself."""
