@@ -31,6 +31,8 @@ from sntorch.landscape.gaussian import gaussian_landscape as gaussian_landscape
 from sntorch.landscape.grid import Grid as Grid
 from sntorch.landscape.hopfield import AsymmetryWarning as AsymmetryWarning
 from sntorch.landscape.hopfield import HopfieldEnergy as HopfieldEnergy
+from sntorch.landscape.increments import FlowEstimate as FlowEstimate
+from sntorch.landscape.increments import estimate_flow as estimate_flow
 from sntorch.landscape.intrinsic import Descent as Descent
 from sntorch.landscape.intrinsic import HamiltonJacobi as HamiltonJacobi
 from sntorch.landscape.intrinsic import descent as descent
@@ -68,6 +70,8 @@ from sntorch.landscape.planting import Planted as Planted
 from sntorch.landscape.planting import planted as planted
 from sntorch.landscape.potentials import Potential as Potential
 from sntorch.landscape.potentials import as_potential as as_potential
+from sntorch.landscape.reduction import ReducedFlow as ReducedFlow
+from sntorch.landscape.reduction import reduce_flow as reduce_flow
 from sntorch.landscape.relaxation import Relaxation as Relaxation
 from sntorch.landscape.relaxation import relax as relax
 from sntorch.landscape.samples import Annealed as Annealed

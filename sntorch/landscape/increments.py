@@ -1,0 +1,424 @@
+r"""The flow behind an orbit: drift and diffusion from increments, where F is not known.
+
+From states u(t) of :math:`du = F\,dt + \sqrt{2D}\,dW` seen at intervals dt, with the generator
+:math:`L = F \cdot \nabla + D : \nabla\nabla`,
+
+.. math:: F_{dt}(u) = \frac{\langle u(t + dt) - u(t) \mid u(t) = u \rangle}{dt}
+          = F + \frac{dt}{2} L F + O(dt^2), \qquad
+          D_{dt} = \frac{\mathrm{Cov}(u(t + dt) - u(t) \mid u(t))}{2\,dt} = D + O(dt).
+
+The conditional mean is a least-squares fit in a basis (`bases`), the conditional covariance that of
+its residuals.  Both at twice the interval tell the bias: for either,
+
+.. math:: F = 2 F_{dt} - F_{2dt} + O(dt^2)
+
+is of second order (Richardson).  That the orbit is made of Euler steps of dt is the exception:
+there F_dt and D_dt are exact, and so is first order.
+
+What scatters: the variance of F_dt is 2D / dt for every state that is seen, in all 2 D K / (n dt)
+for K functions, whatever dt is: the length n dt of the orbit decides, not the number of its states.
+The scatter has a rotation, too, so that it adds to the entropy production of the estimated flow,
+`scatter` at most.
+
+Quadratic variation grows like the interval, and says so in `scaling`: its logarithm to base 2 from
+dt to 2 dt is 1 for diffusion, 2 or more in a direction without noise, 0 for noise of measurement
+or where dt exceeds the memory of the process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any, final
+
+import scipy
+import torch
+from torch import Tensor
+
+from sntorch import checks
+from sntorch.analysis import AccuracyWarning
+from sntorch.flows import Flow
+from sntorch.landscape.bases import Basis, Splines, polynomial, splines
+from sntorch.landscape.grid import Grid
+from sntorch.landscape.groups import check_orbit, mean_and_error, pooled
+from sntorch.landscape.regression import Regression, regress
+from sntorch.results import Result, block_lengths
+
+__all__ = [
+    "EstimatedFlow",
+    "FittedFlow",
+    "FlowEstimate",
+    "basis_for",
+    "estimate_flow",
+    "scatter_of",
+    "steadiness",
+    "unsteady",
+]
+
+_SHIFTED = 1e-3  # probability of a shift between the halves below which an orbit is not stationary
+_SCALINGS = (0.5, 1.5)  # between which quadratic variation is taken for diffusion
+_CORRELATED = 0.1  # correlation of noise that a diagonal D should not leave out
+_LOOKED_AT = 2000  # states at which scatter and bias are averaged
+_FLOOR = 1e-3  # of the mean, below which a local diffusion does not fall
+_FEW = 8  # rows, below which blocks in time are compared
+
+
+@final
+class EstimatedFlow(Flow):
+    """A flow whose drift is a field in a basis; made by `FlowEstimate.flow`."""
+
+    def __init__(self, field: Regression, diffusion: Tensor) -> None:
+        super().__init__()
+        self.size = field.coefficients.shape[-1]
+        self.basis = field.basis
+        self.register_buffer("coefficients", field.coefficients)
+        self.names = [f.name for f in dataclasses.fields(field.basis)
+                      if isinstance(getattr(field.basis, f.name), Tensor)]  # fmt: skip
+        for name in self.names:
+            self.register_buffer(name, getattr(field.basis, name))
+        self.diffusion = diffusion
+
+    def drift(self, u: Tensor, x: Tensor | None = None) -> Tensor:
+        """Return F (..., N)."""
+        if x is not None:
+            raise ValueError("x: expected None, since the estimated flow has no drive; got one")
+        moved: Any = {name: getattr(self, name) for name in self.names}
+        return dataclasses.replace(self.basis, **moved).combine(u, self.coefficients)
+
+    def extra_repr(self) -> str:
+        """Say how large it is."""
+        return f"size={self.size}, functions={len(self.coefficients)}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class FittedFlow(Result):
+    """A drift that was fitted to samples, with a diffusion: the base of what is estimated."""
+
+    drift: Regression
+    """F, N fields in a basis of K functions."""
+    diffusion: Tensor
+    """(N, N), D."""
+    kind: str
+    """Which part of D the flow has: ``scalar``, ``diagonal`` or ``matrix``."""
+    scatter: Tensor
+    """(), <dF . D^-1 dF> for the standard errors dF of F: nats per unit of time, the most that they
+    add to an entropy production; NaN without noise in every direction."""
+    steady: float
+    """Probability of a shift as large as that of means and variances from the first to the second
+    half of the orbit, if it is stationary (Bonferroni)."""
+    samples: int
+    """n, states."""
+    dt: float
+    """Time between two states."""
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return len(self.diffusion)
+
+    @property
+    def flow(self) -> EstimatedFlow:
+        """The flow: drift and diffusion, for everything that takes one."""
+        D = self.diffusion
+        if self.kind == "scalar":
+            D = D.diagonal().mean()
+        elif self.kind == "diagonal":
+            D = D.diagonal()
+        return EstimatedFlow(self.drift, D)
+
+    def stderr_at(self, u: Tensor) -> Tensor:
+        """Return the standard error of the drift (..., N) at the states u (..., N)."""
+        return self.drift.stderr_at(u)
+
+    def grid(self, cells: int = 100) -> Grid:
+        """Return the box of the splines with `cells` cells along every axis, for `fokker_planck`.
+
+        Raises
+        ------
+        ValueError
+            If the basis has no box.
+        """
+        basis = self.drift.basis
+        if not isinstance(basis, Splines):
+            raise ValueError("basis: expected splines, which have a box, got polynomials")
+        return Grid(basis.low.tolist(), basis.high.tolist(), cells)
+
+    def scalars(self) -> dict[str, float]:
+        """Return the mean diffusion, the scatter and the stationarity."""
+        return {
+            "diffusion": float(self.diffusion.diagonal().mean()),
+            "scatter": float(self.scatter),
+            "steady": self.steady,
+        }
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class FlowEstimate(FittedFlow):
+    """A drift and a diffusion from increments, with their errors."""
+
+    diffusion_stderr: Tensor
+    """(N, N), from the spread over rows and blocks."""
+    local: Regression
+    """D_i(u), N fields in the basis."""
+    scaling: Tensor
+    """(N,), log2 of the quadratic variation at 2 dt over that at dt: 1 for diffusion; of neurons,
+    for the kind ``matrix`` of the principal directions of the noise."""
+    step_bias: Tensor
+    """(), |F_2dt - F_dt| / |F|, root mean squares over the states: what first order is wrong by."""
+    order: int
+    """1, or 2 with the bias of order dt removed."""
+
+    def diffusion_at(self, u: Tensor) -> Tensor:
+        """Return D_i(u) (..., N), no less than 0.001 of its mean.
+
+        A `diffusion` for `fokker_planck` and `epr_loss`; the drift is that of Ito.
+        """
+        return self.local.at(u).maximum(_FLOOR * self.diffusion.diagonal())
+
+    def scalars(self) -> dict[str, float]:
+        """Return the mean diffusion, the scatter, the stationarity and the bias of the step."""
+        return super().scalars() | {"step_bias": float(self.step_bias)}
+
+
+@torch.no_grad()
+def estimate_flow(
+    trajectory: Tensor,
+    *,
+    dt: float,
+    basis: int | str = 1,
+    order: int = 2,
+    diffusion: str = "diagonal",
+    cells: int | None = None,
+    smoothing: float = 1.0,
+) -> FlowEstimate:
+    """Return the drift and the diffusion that made an orbit, from its increments.
+
+    The `flow` of the record serves every function of flows: losses of potentials, `fokker_planck`,
+    `gaussian_landscape`.  Estimates for projected orbits are those of the reduced process.
+
+    Parameters
+    ----------
+    trajectory
+        States (T, ..., N), T >= 3, of a flow whose noise does not depend on the state, or little.
+    dt
+        Time between two states that follow each other.
+    basis
+        Degree of the polynomial that the drift is, 1 for a linear flow of any N; or ``splines``, up
+        to N = 3.
+    order
+        2 removes the bias of order dt; 1 is for orbits that are Euler steps of dt, and for maps.
+    diffusion
+        Which D the flow has: ``scalar``, ``diagonal`` or ``matrix``.
+    cells
+        Of the splines along every axis; 12, or 8 for N = 3.
+    smoothing
+        Weight of the roughness of splines, in increments per cell: cells that saw fewer continue
+        their neighbours.
+
+    Raises
+    ------
+    ValueError
+        On wrong arguments; with fewer than 5 increments per function, or states in a subspace.
+
+    Warns
+    -----
+    AccuracyWarning
+        If the orbit is not stationary, its quadratic variation is not that of a diffusion, or noise
+        is correlated and D diagonal.
+
+    References
+    ----------
+    R. Friedrich, J. Peinke, Phys. Rev. Lett. 78 (1997) 863, for drift and diffusion from
+    increments; M. Ragwitz, H. Kantz, Phys. Rev. Lett. 87 (2001) 254501, for the bias of the step.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> trap = snt.systems.OrnsteinUhlenbeck(torch.tensor([[-1.0, -2.0], [2.0, -1.0]]))
+    >>> f = snt.EulerMaruyama(trap, dt=0.01)
+    >>> orbit = snt.rollout(f, torch.randn(200, 2), 300, generator=torch.Generator())
+    >>> found = estimate_flow(orbit, dt=0.01, order=1)
+    >>> found.flow.jacobian(torch.zeros(2)).round()
+    tensor([[-1., -2.],
+            [ 2., -1.]])
+    """
+    dt = checks.positive("dt", dt)
+    check_orbit(trajectory, dt)
+    checks.count("len(trajectory)", len(trajectory), low=3)
+    order = checks.count("order", order, high=2)
+    kind = checks.one_of("diffusion", diffusion, ("scalar", "diagonal", "matrix"))
+    smoothing = checks.positive("smoothing", smoothing)
+    u = trajectory.double().cpu()
+    chosen = basis_for(u.reshape(-1, u.shape[-1]), basis, cells)
+    states, lagged = _increments(u, dt)
+    both = regress(chosen, states, lagged, smoothing)
+    n = u.shape[-1]
+    eye = torch.eye(n, dtype=torch.float64)
+    weights = torch.cat([2 * eye, -eye] if order == 2 else [eye, 0 * eye])
+    drift = both.mixed(weights)
+    variation = [_residuals(both, s, y, dt) for s, y in zip(states, lagged, strict=True)]
+    local = regress(chosen, states, [v.square() for v in variation], smoothing).mixed(weights)
+    total = sum(map(len, states))
+    first, second, error = _covariances(variation, order, chosen.count)
+    D = 2 * first - second if order == 2 else first
+    D, scaling = _noisy_part(D, first, second, kind)
+    looked = torch.cat(states)[:: max(1, total // _LOOKED_AT)]
+    found = FlowEstimate(
+        drift=drift,
+        local=local,
+        diffusion=D,
+        diffusion_stderr=error,
+        kind=kind,
+        scaling=scaling,
+        step_bias=_relative(both.mixed(torch.cat([-eye, eye])).at(looked), drift.at(looked)),
+        scatter=scatter_of(drift, looked, D if kind == "matrix" else torch.diag(D.diagonal())),
+        steady=steadiness(u),
+        samples=total,
+        order=order,
+        dt=dt,
+    )
+    _warn(found)
+    return found.map(lambda t: t.to(trajectory))
+
+
+def basis_for(states: Tensor, basis: int | str, cells: int | None) -> Basis:
+    """Return the basis that `estimate_flow` is asked for, for states (n, N)."""
+    if isinstance(basis, str):
+        checks.one_of("basis", basis, ("splines",))
+        return splines(states, cells)
+    if cells is not None:
+        raise ValueError(f"cells: expected None, since polynomials have none; got {cells}")
+    return polynomial(states, basis)
+
+
+def steadiness(u: Tensor) -> float:
+    """Return the probability of the shift of means and variances between the halves of an orbit.
+
+    Rows are compared with themselves; of fewer than 8 rows, blocks in time.
+    """
+    rows = u.reshape(len(u), -1, u.shape[-1])
+    seen = torch.cat([rows, (rows - rows.mean((0, 1))).square()], -1)
+    half = len(u) // 2
+    if rows.shape[1] >= _FEW:
+        shift = seen[-half:].mean(0) - seen[:half].mean(0)
+        value, error = mean_and_error(shift)
+        freedom = len(shift) - 1
+    else:
+        blocks = [part.mean((0, 1)) for part in seen.split(block_lengths(len(seen)))]
+        middle = len(blocks) // 2
+        sides = [torch.stack(side) for side in (blocks[:middle], blocks[-middle:])]
+        value = sides[1].mean(0) - sides[0].mean(0)
+        error = (sum(side.var(0) for side in sides) / middle) ** 0.5
+        freedom = 2 * (middle - 1)
+    t = (value.abs() / error.clamp(min=torch.finfo(u.dtype).tiny)).max()
+    return min(1.0, float(2 * seen.shape[-1] * scipy.stats.t.sf(float(t), freedom)))
+
+
+def unsteady(steady: float) -> str:
+    """Return what to warn of an orbit whose halves differ so; nothing if they need not."""
+    if steady >= _SHIFTED:
+        return ""
+    return (
+        "the orbit is not stationary: its means or variances shift from the first to the second "
+        f"half (p = {steady:.1g}); drift and diffusion may hold, averages over the states do not"
+    )
+
+
+def scatter_of(field: Regression, u: Tensor, D: Tensor) -> Tensor:
+    """Return the mean of dF . D^-1 dF () over states u (n, N); NaN for a singular D (N, N)."""
+    factor, info = torch.linalg.cholesky_ex(D)
+    if int(info):
+        return D.new_tensor(torch.nan)
+    count = len(field.deviations)
+    total = D.new_zeros(())
+    for each in field.deviations:
+        total += torch.linalg.solve_triangular(
+            factor, field.basis.combine(u, each).T, upper=False
+        ).square().sum(0).mean()
+    return total * count / (count - 1)
+
+
+def _increments(u: Tensor, dt: float) -> tuple[list[Tensor], list[Tensor]]:
+    """Return states (n, N) and mean velocities (n, 2N) over dt and over 2 dt, group by group."""
+    states, lagged = [], []
+    for bundle in pooled(u):
+        stretches = [g for g in bundle if len(g) > 2]
+        if stretches:
+            states.append(torch.cat([g[:-2] for g in stretches]))
+            one = torch.cat([g[1:-1] - g[:-2] for g in stretches]) / dt
+            two = torch.cat([g[2:] - g[:-2] for g in stretches]) / (2 * dt)
+            lagged.append(torch.cat([one, two], -1))
+    return states, lagged
+
+
+def _residuals(field: Regression, u: Tensor, y: Tensor, dt: float) -> Tensor:
+    """Return residual increments (n, 2N), scaled so that their squares have the mean D."""
+    left = y - field.at(u)
+    one, two = left.chunk(2, -1)
+    return torch.cat([one * (dt / 2) ** 0.5, two * dt**0.5], -1)
+
+
+def _covariances(
+    variation: list[Tensor], order: int, count: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return D_dt and D_2dt (N, N), and the standard error of the D of an order."""
+    total = sum(map(len, variation))
+    n = variation[0].shape[-1] // 2
+    parts = []
+    for lag in (0, 1):
+        scaled = [v[:, lag * n : (lag + 1) * n] for v in variation]
+        lost = total / max(total - (lag + 1) * count, 1)  # overlapping steps lose as much twice
+        parts.append(torch.stack([lost * v.T @ v / len(v) for v in scaled]))
+    each = 2 * parts[0] - parts[1] if order == 2 else parts[0]
+    weight = torch.tensor([len(v) / total for v in variation], dtype=torch.float64)
+    first, second = (torch.einsum("g,gij->ij", weight, part) for part in parts)
+    return first, second, mean_and_error(each)[1]
+
+
+def _noisy_part(
+    D: Tensor, first: Tensor, second: Tensor, kind: str
+) -> tuple[Tensor, Tensor]:
+    """Return D without the directions in which nothing diffuses, and the scaling of all (N,)."""
+    eye = torch.eye(len(D), dtype=D.dtype)
+    axes = torch.linalg.eigh(first).eigenvectors if kind == "matrix" else eye
+    one, two = ((axes * (part @ axes)).sum(0) for part in (first, second))
+    still = one <= 1e-12 * one.max()
+    ratio = torch.where(still, torch.inf, 2 * two / one.clamp(min=torch.finfo(D.dtype).tiny))
+    scaling = ratio.clamp(min=1e-12, max=16).log2()
+    kept = axes * (scaling < _SCALINGS[1])
+    D = kept @ (kept.T @ D @ kept) @ kept.T
+    values, vectors = torch.linalg.eigh((D + D.T) / 2)
+    D = (vectors * values.clamp(min=0)) @ vectors.T
+    return (D + D.T) / 2, scaling
+
+
+def _relative(part: Tensor, whole: Tensor) -> Tensor:
+    return part.norm() / whole.norm().clamp(min=torch.finfo(whole.dtype).tiny)
+
+
+def _warn(found: FlowEstimate) -> None:
+    remarks = []
+    if remark := unsteady(found.steady):
+        remarks.append(remark)
+    low, high = float(found.scaling.min()), float(found.scaling.max())
+    if high > _SCALINGS[1]:
+        remarks.append(
+            f"quadratic variation grows like dt^{high:.2g} in some direction: there is no noise in "
+            "it, and D is set to 0 there"
+        )
+    if low < _SCALINGS[0]:
+        remarks.append(
+            f"quadratic variation grows like dt^{low:.2g}: the states carry noise of measurement, "
+            "or dt is longer than the memory of the process"
+        )
+    scale = found.diffusion.diagonal().sqrt()
+    mixed = found.diffusion - torch.diag(found.diffusion.diagonal())
+    relative = (mixed / (scale[:, None] * scale).clamp(min=1e-300)).abs()
+    clear = (relative > _CORRELATED) & (mixed.abs() > 5 * found.diffusion_stderr)
+    if found.kind != "matrix" and bool(clear.any()):
+        remarks.append(
+            f"the noise of neurons is correlated (up to {float(relative[clear].max()):.2g}), which "
+            f"a {found.kind} D leaves out: ask for diffusion='matrix'"
+        )
+    for remark in remarks:
+        warnings.warn(remark, AccuracyWarning, stacklevel=3)
