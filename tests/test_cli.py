@@ -11,6 +11,7 @@ import time
 
 import pytest
 import torch
+from forks import forked
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 QUICK = ["experiment=quick", "callbacks.flux.steps=40", "task.batch_size=128"]
@@ -25,37 +26,6 @@ def sntorch(folder, *overrides, cwd=None):
     return subprocess.run(
         command(folder, *overrides), capture_output=True, text=True, cwd=cwd, env=env, timeout=300
     )
-
-
-FORKS = """
-import json, os, sys
-from sntorch import cli
-for place, *words in json.loads(sys.argv[1]):
-    sys.stdout.flush()
-    child = os.fork()
-    if not child:
-        out = os.open(place, os.O_WRONLY | os.O_CREAT)
-        os.dup2(out, 1), os.dup2(out, 2)
-        sys.argv = ["sntorch", *words]
-        cli.main()
-        os._exit(0)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-"""One process that imports the library once and forks for every command."""
-
-
-def forked(folder, commands):
-    """Return status and output of several commands, whose imports are made once."""
-    places = [str(folder / f"{i}.txt") for i in range(len(commands))]
-    work = [[place, *words] for place, words in zip(places, commands, strict=True)]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", FORKS, json.dumps(work)],
-        capture_output=True, text=True, env=env, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    outputs = [pathlib.Path(place).read_text() for place in places]
-    return list(zip(map(int, done.stdout.split()), outputs, strict=True))
 
 
 def only_run(folder):

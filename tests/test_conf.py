@@ -28,6 +28,7 @@ OVERRIDES = [
     *[[f"coupling@cell.J={name}"] for name in choices("coupling")],
     *[[f"experiment={name}"] for name in choices("experiment")],
     ["model=gru", "task=digits_rows", "callbacks=none"],
+    ["task=copy", "callbacks=[monitors,early_stopping,averaging]"],
 ]  # fmt: skip
 
 
@@ -122,3 +123,14 @@ def test_a_typo_is_refused_by_name(override):
 
 def test_no_python_file_hides_among_the_configurations():
     assert not list(CONF.rglob("*.py"))
+
+
+def test_the_example_for_a_cluster_names_what_its_launcher_knows():
+    launchers = pytest.importorskip("hydra_plugins.hydra_submitit_launcher.submitit_launcher")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        overrides = ["hydra/launcher=slurm", "hydra.launcher.partition=short"]
+        cfg = compose("config", overrides=overrides, return_hydra_config=True)
+    found = OmegaConf.to_container(cfg.hydra.launcher, resolve=False)
+    assert found["_target_"].endswith(launchers.SlurmLauncher.__name__)
+    assert found["max_num_timeout"] == 5
+    assert found["partition"] == "short"

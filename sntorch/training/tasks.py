@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data.distributed import DistributedSampler
 
@@ -45,7 +45,7 @@ class EpochSampler(DistributedSampler[int]):
     epoch
         Tells the epoch when an order is needed.
     rank, processes
-        Which of how many processes this is.
+        Which of how many processes this is; by default as torch.distributed has it.
     """
 
     # Torch's class in name, since Lightning shares out samplers of any other class a second time.
@@ -56,9 +56,12 @@ class EpochSampler(DistributedSampler[int]):
         seed: int,
         epoch: Callable[[], int],
         *,
-        rank: int = 0,
-        processes: int = 1,
+        rank: int | None = None,
+        processes: int | None = None,
     ) -> None:
+        here, all_of_them = processes_of_the_run()
+        processes = all_of_them if processes is None else processes
+        rank = here if rank is None else rank
         super().__init__(range(size), processes, rank, seed=seed)  # pyright: ignore[reportArgumentType]
         self.size, self.now = size, epoch
 
@@ -80,6 +83,13 @@ class BlockSampler(DistributedSampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.block)
+
+
+def processes_of_the_run() -> tuple[int, int]:
+    """Return which of how many processes this is, as torch.distributed has it."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
 
 
 class Task(pl.LightningDataModule, abc.ABC):
@@ -114,8 +124,8 @@ class Task(pl.LightningDataModule, abc.ABC):
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         """Return the training batches, in an order of their own every epoch."""
-        size, share = len(self.parts["train"]), self._share()
-        return self._loader("train", sampler=EpochSampler(size, self.seed, self._epoch, **share))
+        size = len(self.parts["train"])
+        return self._loader("train", sampler=EpochSampler(size, self.seed, self._epoch))
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         """Return the validation batches, always in the same order."""
@@ -128,15 +138,10 @@ class Task(pl.LightningDataModule, abc.ABC):
     def _epoch(self) -> int:
         return 0 if self.trainer is None else self.trainer.current_epoch
 
-    def _share(self) -> dict[str, int]:
-        """Return which of how many processes this is."""
-        if self.trainer is None:
-            return {"rank": 0, "processes": 1}
-        return {"rank": self.trainer.global_rank, "processes": self.trainer.world_size}
-
     def _in_order(self, part: str) -> BlockSampler | None:
-        share = self._share()
-        return BlockSampler(len(self.parts[part]), **share) if share["processes"] > 1 else None
+        rank, processes = processes_of_the_run()
+        size = len(self.parts[part])
+        return BlockSampler(size, rank=rank, processes=processes) if processes > 1 else None
 
     def _loader(self, part: str, **options: Any) -> DataLoader[tuple[Tensor, ...]]:
         # A generator of its own: otherwise each pass over the data would draw from the global one.

@@ -318,10 +318,9 @@ def test_other_loggers_and_none_are_served():
     assert any("lyapunov/max" in metrics for _, metrics in rows)
 
 
-@pytest.mark.slow
 def test_monitors_work_on_rank_zero_of_two_processes(tmp_path):
     logger = TensorBoardLogger(tmp_path, name="", version="")
-    runner = trainer(2, monitors(), logger, devices=2, strategy="ddp_spawn")
+    runner = trainer(2, monitors(), logger, devices=2, strategy="ddp_fork")
     runner.fit(snt_model(), TinyTask())
     logger.finalize("success")
     steps = [event.step for event in events(tmp_path).Scalars("lyapunov/max")]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from scenes import TinyTask, snt_model, trainer, weights
 
 from sntorch.training import AtomicCheckpointIO, ConfigStamp, ExactResume, RunRecorder
@@ -193,3 +193,31 @@ def test_a_run_without_room_says_so_loses_nothing_and_goes_on_to_the_same_bits(r
     conduct(again, model, TinyTask(), folder=tmp_path, title="again", checkpoint=last)
     assert torch.equal(weights(model), run[1])
     assert "val/loss" in json.loads((tmp_path / "result.json").read_text())
+
+
+# Callbacks of Lightning that change what a checkpoint is
+
+
+def averaged(folder, epochs, ckpt=None):
+    model = snt_model(noise=0.0)
+    average = EMAWeightAveraging(decay=0.9, use_buffers=False)
+    runner(folder, epochs, average).fit(model, TinyTask(), ckpt_path=ckpt)
+    return weights(model)
+
+
+def test_an_average_of_weights_is_what_is_kept_and_is_continued_to_the_same_bits(run, tmp_path):
+    whole = averaged(tmp_path / "whole", 3)
+    assert not torch.equal(whole, run[1])
+    model = snt_model(seed=5)
+    restore("path", model, read("path", tmp_path / "whole"), CONFIG)
+    assert torch.equal(weights(model), whole)
+    averaged(tmp_path / "parts", 2)
+    last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
+    assert torch.equal(averaged(tmp_path / "parts", 3, last), whole)
+
+
+def test_a_run_that_gets_no_better_ends_early_and_keeps_its_best(tmp_path):
+    stop = EarlyStopping("val/worse", patience=2, mode="min")
+    runner(tmp_path, 9, stop).fit(snt_model(), TinyTask())
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt")["epoch"] == 3
+    assert read("path", tmp_path, "best").file.name == "epoch1.ckpt"
