@@ -46,6 +46,7 @@ from sntorch.commands.analyze import analyze
 from sntorch.commands.reproduce import reproduce
 from sntorch.studies.study import write
 from sntorch.training import ExactResume, RunRecorder
+from sntorch.training.dashboard import describe
 from sntorch.training.experiment import conduct, prepare, steps_at, table
 
 __all__ = ["Loaded", "load", "main", "study", "train", "validate"]
@@ -80,7 +81,8 @@ def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
         OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
     history, tested = conduct(trainer, model, task, folder=folder, title=title, checkpoint=last)
     if trainer.is_global_zero:
-        _log_hyperparameters(cfg, trainer, tested)
+        config: Any = OmegaConf.to_container(cfg, resolve=True)
+        describe(trainer.loggers, config, history, tested, table(history, tested))
         print(f"\n{table(history, tested)}\n\nfolder: {folder}\n")
     return (history.scalars() | dict(tested))[cfg.metric]
 
@@ -283,14 +285,6 @@ def _trainer(cfg: DictConfig, folder: pathlib.Path, last: pathlib.Path | None) -
     return instantiate(
         cfg.trainer, logger=logger, callbacks=callbacks, default_root_dir=str(folder)
     )
-
-
-def _log_hyperparameters(cfg: DictConfig, trainer: Any, tested: Any) -> None:
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
-    params = {name: values[name] for name in ("seed", "task", "model")}
-    for logger in trainer.loggers:
-        logger.log_hyperparams(params, {f"hp/{name}": value for name, value in tested.items()})
-        logger.save()
 
 
 if __name__ == "__main__":
