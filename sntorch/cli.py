@@ -46,6 +46,7 @@ from sntorch.loading import load
 from sntorch.studies.study import write
 from sntorch.training import ConfigStamp, ExactResume, RunRecorder
 from sntorch.training.checkpoints import Saved, read, restore
+from sntorch.training.dashboard import describe
 from sntorch.training.experiment import conduct, prepare, steps_at, table
 from sntorch.training.files import write_text
 
@@ -74,7 +75,7 @@ def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
         write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     history, tested = conduct(trainer, model, task, folder=folder, title=title, checkpoint=last)
     if trainer.is_global_zero:
-        _log_hyperparameters(config, trainer, tested)
+        describe(trainer.loggers, config, history, tested, table(history, tested))
         print(f"\n{table(history, tested)}\n\nfolder: {folder}\n")
     return (history.scalars() | dict(tested))[cfg.metric]
 
@@ -222,13 +223,6 @@ def _trainer(
     return instantiate(
         cfg.trainer, logger=logger, callbacks=callbacks, default_root_dir=str(folder)
     )
-
-
-def _log_hyperparameters(config: dict[str, Any], trainer: Any, tested: Any) -> None:
-    params = {name: config[name] for name in ("seed", "task", "model")}
-    for logger in trainer.loggers:
-        logger.log_hyperparams(params, {f"hp/{name}": value for name, value in tested.items()})
-        logger.save()
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def _finished(output: pathlib.Path, name: str) -> bool:
 
 def _run(names: list[str], output: pathlib.Path, jobs: int) -> None:
     """Run the studies, `jobs` at a time; failures are seen on the page."""
-    waiting, running = list(names), []
+    waiting, running, said = list(names), [], ""
     with tqdm(total=len(names), unit="study", disable=not names) as bar:
         try:
             while waiting or running:
@@ -105,8 +105,10 @@ def _run(names: list[str], output: pathlib.Path, jobs: int) -> None:
                     running.remove(job)
                     _end(job)
                     bar.update()
-                words = (f"{job.folder.name}: {job.line[:30]}" for job in running)
-                bar.set_postfix_str(" | ".join(words))
+                words = " | ".join(f"{job.folder.name}: {job.line[:30]}" for job in running)
+                if words != said:
+                    bar.set_postfix_str(words)
+                    said = words
                 time.sleep(_PAUSE)
         finally:
             for job in running:

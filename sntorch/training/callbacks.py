@@ -88,6 +88,14 @@ class SpectrumMonitor(Monitor):
 
     name = "spectrum"
     records: ClassVar = {"spectrum": JacobianSpectrum}
+    layout: ClassVar = {
+        "spectrum": {
+            "radius, measured and predicted": [
+                "Multiline",
+                [r"^spectrum/radius$", r"^spectrum/circular_law$"],
+            ]
+        }
+    }
 
     def __init__(self, *, states: int = 4, **when: Any) -> None:
         self.states = checks.count("states", states)
@@ -131,6 +139,15 @@ class FluxMonitor(Monitor):
 
     name = "flux"
     records: ClassVar = {"flux": EntropyProduction, "area": AreaRates, "field": FluxField}
+    layout: ClassVar = {
+        "flux": {
+            "entropy production per neuron": [
+                "Multiline",
+                [r"^flux/entropy_production_per_neuron$"],
+            ],
+            "irreversibility": ["Multiline", [r"^flux/irreversibility$"]],
+        }
+    }
 
     def __init__(self, *, burn_in: int = 100, steps: int = 100, **when: Any) -> None:
         super().__init__(**when)

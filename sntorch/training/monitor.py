@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -25,6 +26,7 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.plot import figure
 from sntorch.results import Result
+from sntorch.training.dashboard import lay_out
 from sntorch.training.probes import Listener, Probe, recurrent_part
 
 __all__ = ["Monitor"]
@@ -117,9 +119,9 @@ class Monitor(pl.Callback, abc.ABC):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lay out the charts."""
-        for logger in _tensorboards(trainer):
-            if self.layout:
-                logger.experiment.add_custom_scalars(self.layout)
+        together = [c for c in getattr(trainer, "callbacks", []) if isinstance(c, Monitor)]
+        if together[0] is self:
+            lay_out(_tensorboards(trainer), [each.layout for each in together])
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int,
@@ -228,13 +230,15 @@ class Monitor(pl.Callback, abc.ABC):
             bar = name == f"{prefix}/{self.shown}"
             pl_module.log(name, value, prog_bar=bar, logger=False, sync_dist=True)
         for logger in trainer.loggers:
-            logger.log_metrics(self.scalars, step)
+            # What was not measured is no point of a chart, and a chart of such points says nothing.
+            logger.log_metrics({k: v for k, v in self.scalars.items() if math.isfinite(v)}, step)
         for logger in _tensorboards(trainer):
-            for name, values in self.histograms(seen).items():
+            shown = {} if trainer.testing else self.histograms(seen)  # one look is no distribution
+            for name, values in shown.items():
                 logger.experiment.add_histogram(f"{prefix}/{name}", values, step)
-            if drawn:
-                picture = figure(*seen.values())
-                logger.experiment.add_figure(f"{prefix}/figure", picture, step, close=False)
+            for name, record in seen.items() if drawn else ():
+                tag = f"{prefix}/figure" if len(seen) == 1 else f"{prefix}/figure/{name}"
+                logger.experiment.add_figure(tag, figure(record), step, close=False)
 
 
 def _tensorboards(trainer: pl.Trainer) -> list[TensorBoardLogger]:

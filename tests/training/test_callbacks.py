@@ -301,10 +301,11 @@ def test_scalars_histograms_figures_and_charts(tmp_path):
     }
     assert wanted <= set(tags["scalars"])
     assert tags["histograms"] == ["spectrum/eigenvalue_modulus"]
-    assert set(tags["images"]) == {"lyapunov/figure", "spectrum/figure", "flux/figure"}
+    flux = {f"flux/figure/{name}" for name in ("flux", "area", "field")}
+    assert set(tags["images"]) == {"lyapunov/figure", "spectrum/figure", *flux}
     assert "custom_scalars__config__" in tags["tensors"]
     # of the looks before training, after epoch 2 and after the last, the second is not drawn
-    assert [image.step for image in events(tmp_path).Images("flux/figure")] == [0, 8]
+    assert [image.step for image in events(tmp_path).Images("flux/figure/field")] == [0, 8]
 
 
 def test_other_loggers_and_none_are_served():
