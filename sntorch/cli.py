@@ -137,7 +137,8 @@ def _job(cfg: DictConfig) -> float | None:
     if cfg.study is not None:
         return study(cfg, folder)
     choices = hydra_config.runtime.choices
-    return train(cfg, folder, f"{choices['model']} learns {choices['task']}")
+    title = cfg.title or f"{choices['model']} learns {choices['task']}"
+    return train(cfg, folder, title)
 
 
 def validate(arguments: Sequence[str]) -> int:

@@ -31,6 +31,7 @@ from sntorch.landscape.gaussian import gaussian_landscape as gaussian_landscape
 from sntorch.landscape.grid import Grid as Grid
 from sntorch.landscape.hopfield import AsymmetryWarning as AsymmetryWarning
 from sntorch.landscape.hopfield import HopfieldEnergy as HopfieldEnergy
+from sntorch.landscape.hopfield import MatchedNetwork as MatchedNetwork
 from sntorch.landscape.increments import FlowEstimate as FlowEstimate
 from sntorch.landscape.increments import estimate_flow as estimate_flow
 from sntorch.landscape.intrinsic import Descent as Descent

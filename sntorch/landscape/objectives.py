@@ -40,6 +40,7 @@ from sntorch.dynamics import add_noise, as_dynamics
 from sntorch.flows import Flow, as_flow
 from sntorch.landscape.metric import DiffusionField, Metric, map_noise, metric_of
 from sntorch.landscape.potentials import Potential, as_potential
+from sntorch.landscape.speed import SpeedPotential
 
 __all__ = [
     "denoising_loss",
@@ -364,30 +365,41 @@ def map_loss(
     return (pushed.square().sum(-1) + 2 * (s * torch.stack([B, -B])).sum(-1)).mean()
 
 
-def teacher_loss(f: object, potential: object, states: Tensor, *, teacher: object) -> Tensor:
+def teacher_loss(
+    f: object,
+    potential: object,
+    states: Tensor,
+    *,
+    x: Tensor | None = None,
+    teacher: object | None = None,
+) -> Tensor:
     """Return the mean of |grad V - grad T|^2 / N (), T the teacher's potential.
 
-    Least, at 0, where V is T up to a constant; with a `SpeedPotential` V learns where a network is
-    slow.  The dynamics is not asked.
+    Least, at 0, where V is T up to a constant.  With the speed potential of f, the teacher by
+    default, V learns where the network is slow.
 
     Parameters
     ----------
     f
-        Anything; it is there because all losses are called alike.
+        Anything `as_dynamics` accepts, or a `Flow`.
     potential, teacher
-        Anything `as_potential` accepts.
+        Anything `as_potential` accepts; None is ``SpeedPotential(f, x=x)``.
     states
         Where they are to agree (..., N).
+    x
+        Constant drive (I,) of the speed potential.
 
     Raises
     ------
     ValueError
         On wrong arguments.
     """
-    V, T, u = as_potential(potential), as_potential(teacher), checks.finite("states", states)
+    V = as_potential(potential)
+    u = checks.finite("states", V.check(states))
+    T = SpeedPotential(f, x=x) if teacher is None else as_potential(teacher)
     with torch.no_grad():
         target = T.gradient(u)
-    return (V.value_and_gradient(V.check(u))[1] - target).square().mean()
+    return (V.value_and_gradient(u)[1] - target).square().mean()
 
 
 def flux_velocity(

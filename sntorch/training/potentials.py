@@ -2,7 +2,7 @@
 
 The learner makes its own batches.  Before the first epoch walkers forget where they started, and
 a `NeuralPotential` begins with the Gaussian solution; between two epochs the walkers move on.  A
-second set of walkers, a quarter as many with noise of their own, is never trained on: the entropy
+second set of walkers, as many with noise of their own, is never trained on: the entropy
 production on the states of both sets brackets the true one.
 
 The state of all walkers and of their noise is part of a checkpoint, so that a run that is taken up
@@ -11,6 +11,7 @@ ends on the same bits as one that was not interrupted.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from sntorch import checks
 from sntorch.dynamics import Dynamics, as_dynamics, observing, rollout
 from sntorch.flows import EulerMaruyama, Flow, RungeKutta4
 from sntorch.landscape import (
+    MatchedNetwork,
     NeuralPotential,
     Potential,
     entropy_production,
@@ -45,7 +47,7 @@ __all__ = ["OrthogonalDecomposition", "PotentialLearner", "known_potential"]
 
 Loss = Callable[[Any, Any, Tensor], Tensor]
 
-_RATIO = 4  # training walkers per test walker
+_TESTS = 16  # batches of the test after training, between which the test walkers move on
 
 
 class OrthogonalDecomposition(nn.Module):
@@ -109,7 +111,7 @@ class PotentialLearner(pl.LightningModule):
         Called with dynamics, potential and states; by default `epr_loss` for a flow and `map_loss`
         for a map.  The parameters of a module are trained too.
     walkers
-        How many, beside the test walkers.
+        How many, and as many test walkers.
     start
         States (M, N) that walkers start from in turn, or the standard deviation of normal ones; in
         a box they start evenly.
@@ -198,13 +200,15 @@ class PotentialLearner(pl.LightningModule):
             kind = type(potential).__name__
             raise ValueError(f"potential: expected one with parameters, got {kind}")
         self.potential = potential
+        if isinstance(self.dynamics, MatchedNetwork) and diffusion is None:
+            diffusion = self.dynamics.diffusion_at
         self.loss = loss or (epr_loss if isinstance(self.dynamics, Flow) else map_loss)
         if diffusion is not None and loss is None:
-            self.loss = lambda f, V, u: epr_loss(f, V, u, diffusion=diffusion)
+            self.loss = functools.partial(epr_loss, diffusion=diffusion)
         self.size = checks.count("size of potential", potential.size)
         if size not in (-1, self.size):
             raise ValueError(f"potential: expected size {size}, got {self.size}")
-        self.number = checks.count("walkers", walkers, low=8 * _RATIO)
+        self.number = checks.count("walkers", walkers, low=8)
         self.begin = start if isinstance(start, Tensor) else checks.positive("start", start)
         self.burn_in = checks.count("burn_in", burn_in, low=0)
         self.refresh = checks.count("refresh", refresh, low=0)
@@ -242,9 +246,8 @@ class PotentialLearner(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Make the walkers; those of an interrupted run follow from the checkpoint."""
         if self.walkers is None:
-            self.walkers, self.testers = self._walkers(self.number, 2 * self.seed), self._walkers(
-                self.number // _RATIO, 2 * self.seed + 1
-            )  # fmt: skip
+            self.walkers = self._walkers(2 * self.seed)
+            self.testers = self._walkers(2 * self.seed + 1)
 
     def on_fit_start(self) -> None:
         """Let the walkers forget their start, begin with a Gaussian, and refuse what cannot work."""
@@ -272,8 +275,8 @@ class PotentialLearner(pl.LightningModule):
         return _loader(_Batches(1, self._tested))
 
     def test_dataloader(self) -> DataLoader[Tensor]:
-        """Return one batch, the states of all test walkers."""
-        return self.val_dataloader()
+        """Return several batches, the states of all test walkers as they move on."""
+        return _loader(_Batches(_TESTS, self._moved))
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Return the loss of a batch and log it at every step."""
@@ -316,8 +319,8 @@ class PotentialLearner(pl.LightningModule):
             return optimizer
         return [optimizer], [{"scheduler": self.scheduler(optimizer), "interval": "epoch"}]
 
-    def _walkers(self, count: int, seed: int) -> Walkers:
-        f = self.dynamics
+    def _walkers(self, seed: int) -> Walkers:
+        f, count = self.dynamics, self.number
         if isinstance(f, Flow):
             f = RungeKutta4(f, self.dt) if self.diffusion is None else EulerMaruyama(f, self.dt)
         like = next(p for p in self.potential.parameters())
@@ -354,6 +357,10 @@ class PotentialLearner(pl.LightningModule):
     def _tested(self) -> Tensor:
         return self._both()[1].states
 
+    def _moved(self) -> Tensor:
+        self._both()[1].advance(self.refresh)
+        return self._tested()
+
     def _evaluate(self, u: Tensor, stage: str) -> None:
         train, test = self._both()
         f, V = self.dynamics, self.potential
@@ -367,7 +374,8 @@ class PotentialLearner(pl.LightningModule):
             shown["walkers/escape_rate"] = (train.escape_rate + test.escape_rate) / 2
         self.log_dict({name: torch.tensor(value) for name, value in shown.items()},
                       batch_size=len(u), on_step=False, on_epoch=True)  # fmt: skip
-        self._draw(u, stage)
+        if stage == "val":
+            self._draw(u, stage)
 
     def _quality(self, train: Walkers, u: Tensor) -> dict[str, float]:
         if not self.noisy:
@@ -411,7 +419,7 @@ class PotentialLearner(pl.LightningModule):
         return None if self.size <= 16 else 4
 
     def _draw(self, u: Tensor, stage: str) -> None:
-        last = stage == "test" or self.current_epoch + 1 == self.trainer.max_epochs
+        last = self.current_epoch + 1 == self.trainer.max_epochs
         due = self.figures and (last or self.current_epoch % self.figures == 0)
         boards = [each for each in self.loggers if isinstance(each, TensorBoardLogger)]
         flow = isinstance(self.dynamics, Flow) and self.noisy and self.size > 1
@@ -426,6 +434,8 @@ class PotentialLearner(pl.LightningModule):
 
 def known_potential(f: object) -> Any:
     """Return V with P = exp(-V / Db) as a function, where it is known for all states, else None."""
+    if isinstance(f, MatchedNetwork):
+        return lambda u: f.energy(u) / f.temperature
     if isinstance(f, OrnsteinUhlenbeck):
         D = torch.as_tensor(f.diffusion, dtype=f.A.dtype)
         scale = D.diagonal().mean() if D.ndim == 2 else D.mean()
