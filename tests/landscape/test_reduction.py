@@ -62,7 +62,7 @@ def test_conditional_mean_force_of_a_linear_network(linear):
 
 
 def test_memory_of_a_hidden_neuron():
-    """The force a u2 at given u1 is u2 itself where u1 does not act back: memory a^2 D tau^2 / D."""
+    """A hidden neuron that forgets slowly, and on which the seen one does not act back."""
     a, slow = 0.5, 4.0
     A = torch.tensor([[-1.0, a], [0.0, -1 / slow]], dtype=torch.float64)
     C, M = linear_flow(A, 1.0).covariance, torch.linalg.matrix_exp(A * DT)
@@ -87,8 +87,8 @@ def network():
     draw = random_generator(4)
     pattern = torch.randn(24, generator=draw, dtype=torch.float64).sign() / 24**0.5
     J = 0.5 * torch.randn(24, 24, generator=draw, dtype=torch.float64) / 24**0.5
-    J += 2.2 * torch.outer(pattern, pattern)
-    flow = snt.systems.AmariWilsonCowan(J, diffusion=0.4, trainable=())
+    J += 1.5 * torch.outer(pattern, pattern)
+    flow = snt.systems.AmariWilsonCowan(J, diffusion=0.6, trainable=())
     f = snt.EulerMaruyama(flow, 0.04)
     u = 3 * pattern * torch.randn(400, 1, generator=draw, dtype=torch.float64)
     u = snt.rollout(f, u, 500, generator=draw, every=500)[-1]
@@ -100,14 +100,14 @@ def test_density_of_an_overlap_is_that_of_the_samples(network):
     found = reduce_flow(flow, orbit, pattern.reshape(1, -1), dt=0.2)
     density = fokker_planck(found.flow, found.grid(200), modes=0)
     y = found.project(orbit)[..., 0]
-    edges = torch.linspace(-4.2, 4.2, 13, dtype=torch.float64)
+    edges = torch.linspace(-6, 6, 13, dtype=torch.float64)
     cells = torch.bucketize(y, edges)
     shares = torch.stack([(cells == k).double().mean(0) for k in range(1, 13)])
     mean, error = shares.mean(-1), shares.std(-1) / y.shape[1] ** 0.5
     point = density.grid.points[..., 0]
     weight = density.density * density.grid.volume
     exact = torch.stack([weight[torch.bucketize(point, edges) == k].sum() for k in range(1, 13)])
-    assert float(mean.max() / mean[5:7].mean()) > 1.5  # two wells
+    assert float(mean.max() / mean[5:7].mean()) > 3  # two wells
     assert bool(((mean - exact).abs() < 4 * error + 0.003).all())
 
 
