@@ -198,7 +198,8 @@ def _job(cfg: DictConfig) -> float | None:
     if cfg.resume is not None:
         cfg = _resumed(cfg, folder, list(hydra_config.overrides.task))
     choices = hydra_config.runtime.choices
-    return train(cfg, folder, f"{choices['model']} learns {choices['task']}")
+    title = cfg.title or f"{choices['model']} learns {choices['task']}"
+    return train(cfg, folder, title)
 
 
 def validate(arguments: Sequence[str]) -> int:

@@ -26,6 +26,7 @@ FLOORS = [
         "dynamics",
         "compiled",
         "schedule",
+        "streams",
         "flows",
         "transfer",
         "couplings",

@@ -13,7 +13,8 @@ the couplings have no eigenvalue below -(1 + gamma) / max f' (Marcus and Westerv
 
 Two traps.  With asymmetric couplings E is no Lyapunov function: it sees J + J^T alone.  And with
 additive noise exp(-E/D) is not the stationary density even for symmetric J, whose drift in u still
-has a curl, J_ij (f'(u_j) - f'(u_i)): E orders states, it is no -ln P.
+has a curl, J_ij (f'(u_j) - f'(u_i)): E orders states, it is no -ln P.  Noise that matches the energy
+is D_i = T / f'(u_i), with the Ito drift d_i D_i: `MatchedNetwork`.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.cells import SNTCell
 from sntorch.couplings import Coupling
+from sntorch.differentiable import recording
+from sntorch.flows import Flow
 from sntorch.landscape.potentials import Potential
 from sntorch.systems import AmariWilsonCowan
 
-__all__ = ["AsymmetryWarning", "HopfieldEnergy"]
+__all__ = ["AsymmetryWarning", "HopfieldEnergy", "MatchedNetwork"]
 
 _SYMMETRIC = 1e-6  # relative size of J - J^T that rounding explains
 
@@ -158,3 +161,53 @@ class HopfieldEnergy(Potential):
     def _couplings(self) -> Tensor:
         J = self.cell.coupling
         return J.to_dense() if isinstance(J, Coupling) else J
+
+
+@final
+class MatchedNetwork(Flow):
+    r"""A network with the noise under which its Hopfield energy is the landscape.
+
+    .. math:: F_i = \dot u_i + \partial_i D_i(u), \qquad D_i = T / f'(u_i), \qquad P \sim e^{-E/T}
+
+    for symmetric couplings, without any flux.  The energy of a bounded f is bounded, and so is no
+    density on all of space: there must be walls.  As a flow it carries no constant diffusion; what
+    takes one that depends on the state is given `diffusion_at`.
+
+    Parameters
+    ----------
+    network
+        A flow with symmetric couplings, whose own diffusion is not used.
+    temperature
+        T > 0.
+
+    Raises
+    ------
+    ValueError
+        On wrong arguments.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> flow = snt.systems.AmariWilsonCowan(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+    >>> noisy = snt.landscape.MatchedNetwork(flow, temperature=0.1)
+    >>> noisy.diffusion_at(torch.zeros(2)).detach()
+    tensor([0.1000, 0.1000])
+    """
+
+    def __init__(self, network: AmariWilsonCowan, temperature: float) -> None:
+        super().__init__()
+        self.network = checks.instance("network", network, AmariWilsonCowan)
+        self.energy = HopfieldEnergy(network)
+        self.temperature = checks.positive("temperature", temperature)
+        self.size = network.size
+
+    def drift(self, u: Tensor, x: Tensor | None = None) -> Tensor:
+        """Return F (..., N), the Ito drift."""
+        with recording():
+            spread = torch.func.jvp(self.diffusion_at, (u,), (torch.ones_like(u),))[1]
+        return self.network.drift(u, x) + spread
+
+    def diffusion_at(self, u: Tensor) -> Tensor:
+        """Return D_i(u) (..., N)."""
+        cell = self.network.cell
+        return self.temperature / (cell.gain * cell.transfer.derivative(cell.gain * u))

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.differentiable import recording
+from sntorch.dynamics import Dynamics, noise_of
 from sntorch.flows import Diffusion, Flow
 
-__all__ = ["DiffusionField", "Metric", "metric_of"]
+__all__ = ["DiffusionField", "Metric", "map_noise", "metric_of"]
 
 DiffusionField = Callable[[Tensor], Tensor]
 """D_i(u): states (..., N) to (..., N), all positive."""
@@ -34,6 +35,8 @@ class Metric:
     """Db, mean of the diagonal; 1 where D depends on the state."""
     full: bool = False
     """Whether D is a matrix."""
+    local: bool = False
+    """Whether D depends on the state."""
     divergence: Tensor | float = 0.0
     """d_i D_i (..., N)."""
 
@@ -105,6 +108,25 @@ def metric_of(flow: Flow, u: Tensor, diffusion: DiffusionField | None = None) ->
     return Metric(D=D, scale=float(mean), full=D.ndim == 2)
 
 
+def map_noise(f: Dynamics, u: Tensor) -> tuple[Tensor, float]:
+    """Return sigma, scalar, (N,) or (N, N), and Db = tr S / (2 N dt).
+
+    Raises
+    ------
+    ValueError
+        Without noise, or not in every direction.
+    """
+    sigma = noise_of(f, u)
+    if sigma is None:
+        raise ValueError("noise: expected noise, without which there is no density; got 0")
+    sigma = sigma.detach()
+    reached = (sigma > 0).all() if sigma.ndim < 2 else torch.linalg.matrix_rank(sigma) == len(sigma)
+    if not bool(reached):
+        raise ValueError("noise: expected noise in every direction, got none in some")
+    variance = sigma.square().sum() / len(sigma) if sigma.ndim == 2 else sigma.square().mean()
+    return sigma, float(variance) / (2 * f.dt)
+
+
 def _local(diffusion: DiffusionField, u: Tensor) -> Metric:
     if not callable(diffusion):
         kind = type(diffusion).__name__
@@ -121,4 +143,4 @@ def _local(diffusion: DiffusionField, u: Tensor) -> Metric:
             torch.func.jvp(diffusion, (u,), (e.expand_as(u),))[1][..., i]
             for i, e in enumerate(eye)
         ]
-    return Metric(D=D, scale=1.0, divergence=torch.stack(slopes, -1))
+    return Metric(D=D, scale=1.0, local=True, divergence=torch.stack(slopes, -1))

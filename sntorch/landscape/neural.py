@@ -40,14 +40,15 @@ import torch
 from torch import Tensor, nn
 
 from sntorch import checks
-from sntorch.flows import as_flow
-from sntorch.landscape.metric import Metric, metric_of
+from sntorch.dynamics import Dynamics, noise_of
+from sntorch.flows import Flow, as_flow
+from sntorch.landscape.metric import Metric, map_noise, metric_of
 from sntorch.landscape.potentials import Potential
 from sntorch.transfer import Transfer, as_transfer
 
 __all__ = ["NetworkPotential", "NeuralPotential", "gaussian_start"]
 
-_SMALLEST = 1e-3  # of the largest, below which curvatures and variances are raised at the start
+_SMALLEST = 1e-6  # of the largest, below which curvatures and variances are raised at the start
 
 
 @final
@@ -125,20 +126,20 @@ class NeuralPotential(Potential):
         return self.below.tril(-1) + torch.diag(self.log_diagonal.exp())
 
     @torch.no_grad()
-    def start(self, flow: object, states: Tensor, x: Tensor | None = None) -> Self:
-        """Begin with the Gaussian solution for the flow at `states` (..., N); return the potential.
+    def start(self, f: object, states: Tensor, x: Tensor | None = None) -> Self:
+        """Begin with the Gaussian solution for a flow or map at `states` (..., N); return the potential.
 
-        L is that of the quadratic with the least EPR loss at the states, exact for a linear flow
-        up to the scatter of the states, and the network's output begins at 0.
+        For a flow L is that of the quadratic with the least EPR loss at the states, exact for a
+        linear one up to their scatter; for a map, and without noise, exp(-V / Db) is the Gaussian
+        with their covariance.  The network's output begins at 0.
 
         Raises
         ------
         ValueError
-            If there is no noise, or fewer states than N + 2.
+            If there are fewer states than N + 2, or noise in some directions only.
         """
-        mean, covariance, K, height = gaussian_start(flow, self.check(states), x)
-        values, vectors = torch.linalg.eigh(covariance)
-        values = values.clamp(min=_SMALLEST**2 * float(values.max()))
+        mean, covariance, K, height = gaussian_start(f, self.check(states), x)
+        values, vectors = torch.linalg.eigh(_raised(covariance))
         self.centre.copy_(mean)
         self.frame.copy_(vectors @ torch.diag(values.rsqrt()) @ vectors.mT)
         L = torch.linalg.cholesky(K)
@@ -269,35 +270,49 @@ class NetworkPotential(Potential):
 
 
 def gaussian_start(
-    flow: object, states: Tensor, x: Tensor | None = None
+    f: object, states: Tensor, x: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor, float]:
     """Return mean (N,) and covariance (N, N) of the states, K (N, N) > 0, and a height of V.
 
-    V = (u - mean) K (u - mean) / 2 has the least EPR loss of all quadratics about the mean: with
-    the drift F and d = u - mean, G K C + C K G = -(<F d^T> + <d F^T>).  Where scatter makes K
-    indefinite its curvatures are raised to 1e-3 of the largest.  The height is the root mean square
-    of F . d over sqrt(N), for a linear flow about Db sqrt(N).
+    For a flow with noise V = (u - mean) K (u - mean) / 2 has the least EPR loss of all quadratics
+    about the mean: with the drift F and d = u - mean, G K C + C K G = -(<F d^T> + <d F^T>).  For a
+    map K = Db C^-1, and without noise Db = 1.  Where scatter makes K indefinite its curvatures are
+    raised to 1e-6 of the largest.  The height is the root mean square of F . d over sqrt(N), for a
+    linear flow about Db sqrt(N).
     """
-    f = as_flow(flow)
+    g: Dynamics | Flow = f if isinstance(f, Dynamics) else as_flow(f)
     u = states.detach().reshape(-1, states.shape[-1])
     n = u.shape[-1]
     if len(u) < n + 2:
         raise ValueError(f"states: expected at least N + 2 = {n + 2} of them, got {len(u)}")
-    metric = metric_of(f, u)
     mean = u.mean(0)
     d = u - mean
-    F = f.drift(u, x)
-    C, M = d.mT @ d / len(u), F.mT @ d / len(u)
-    height = float((F * d).sum(-1).square().mean().sqrt()) / math.sqrt(n)
-    root = _root(metric, n, u)
+    C = d.mT @ d / len(u)
+    if isinstance(g, Dynamics) or not bool((torch.as_tensor(g.diffusion) != 0).any()):
+        noisy = isinstance(g, Dynamics) and noise_of(g, u) is not None
+        scale = map_noise(g, u)[1] if isinstance(g, Dynamics) and noisy else 1.0
+        K, height = scale * torch.linalg.inv(_raised(C)), scale * math.sqrt(n)
+    else:
+        metric, F = metric_of(g, u), g.drift(u, x)
+        K = _least(C, F.mT @ d / len(u), _root(metric, n, u))
+        height = float((F * d).sum(-1).square().mean().sqrt()) / math.sqrt(n)
+    return mean, C, _raised(K), height
+
+
+def _least(C: Tensor, M: Tensor, root: Tensor) -> Tensor:
+    """Return K with G K C + C K G = -(M + M^T), G the square of `root`."""
     inverse = torch.linalg.inv(root)
     values, vectors = torch.linalg.eigh(inverse @ C @ inverse)
     turned = vectors.mT @ inverse @ -(M + M.mT) @ inverse @ vectors
-    inner = vectors @ (turned / (values[:, None] + values).clamp(min=1e-12)) @ vectors.mT
-    K = inverse @ inner @ inverse
-    curvatures, axes = torch.linalg.eigh((K + K.mT) / 2)
-    floor = _SMALLEST * float(curvatures.max().clamp(min=metric.scale))
-    return mean, C, axes @ torch.diag(curvatures.clamp(min=floor)) @ axes.mT, height
+    inner = turned / (values[:, None] + values).clamp(min=1e-12 * float(values.max()))
+    return inverse @ vectors @ inner @ vectors.mT @ inverse
+
+
+def _raised(K: Tensor) -> Tensor:
+    """Return a symmetric matrix with all eigenvalues at least 1e-6 of the largest, which is > 0."""
+    values, vectors = torch.linalg.eigh((K + K.mT) / 2)
+    floor = (_SMALLEST * values.max()).clamp(min=torch.finfo(K.dtype).tiny)
+    return vectors @ torch.diag(torch.maximum(values, floor)) @ vectors.mT
 
 
 def _root(metric: Metric, n: int, like: Tensor) -> Tensor:

@@ -31,16 +31,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import Dynamics, add_noise, as_dynamics, noise_of
+from sntorch.dynamics import add_noise, as_dynamics
 from sntorch.flows import Flow, as_flow
-from sntorch.landscape.metric import DiffusionField, Metric, metric_of
+from sntorch.landscape.metric import DiffusionField, Metric, map_noise, metric_of
 from sntorch.landscape.potentials import Potential, as_potential
+from sntorch.landscape.speed import SpeedPotential
 
 __all__ = [
     "denoising_loss",
@@ -50,9 +50,9 @@ __all__ = [
     "hjb_loss",
     "hjb_residual",
     "map_loss",
-    "map_scale",
     "quasipotential_loss",
     "score_matching_loss",
+    "second_directions",
     "teacher_loss",
 ]
 
@@ -264,7 +264,7 @@ def score_matching_loss(
     f, V, u = _enter(flow, potential, states)
     metric = metric_of(f, u)
     slope = V.value_and_gradient(u)[1]
-    curved = V.curvature(u, _directions(metric, u, probes, generator))
+    curved = V.curvature(u, second_directions(metric, u, probes, generator))
     return ((slope * metric.push(slope)).sum(-1) / metric.scale - 2 * curved).mean()
 
 
@@ -365,30 +365,41 @@ def map_loss(
     return (pushed.square().sum(-1) + 2 * (s * torch.stack([B, -B])).sum(-1)).mean()
 
 
-def teacher_loss(f: object, potential: object, states: Tensor, *, teacher: object) -> Tensor:
+def teacher_loss(
+    f: object,
+    potential: object,
+    states: Tensor,
+    *,
+    x: Tensor | None = None,
+    teacher: object | None = None,
+) -> Tensor:
     """Return the mean of |grad V - grad T|^2 / N (), T the teacher's potential.
 
-    Least, at 0, where V is T up to a constant; with a `SpeedPotential` V learns where a network is
-    slow.  The dynamics is not asked.
+    Least, at 0, where V is T up to a constant.  With the speed potential of f, the teacher by
+    default, V learns where the network is slow.
 
     Parameters
     ----------
     f
-        Anything; it is there because all losses are called alike.
+        Anything `as_dynamics` accepts, or a `Flow`.
     potential, teacher
-        Anything `as_potential` accepts.
+        Anything `as_potential` accepts; None is ``SpeedPotential(f, x=x)``.
     states
         Where they are to agree (..., N).
+    x
+        Constant drive (I,) of the speed potential.
 
     Raises
     ------
     ValueError
         On wrong arguments.
     """
-    V, T, u = as_potential(potential), as_potential(teacher), checks.finite("states", states)
+    V = as_potential(potential)
+    u = checks.finite("states", V.check(states))
+    T = SpeedPotential(f, x=x) if teacher is None else as_potential(teacher)
     with torch.no_grad():
         target = T.gradient(u)
-    return (V.value_and_gradient(V.check(u))[1] - target).square().mean()
+    return (V.value_and_gradient(u)[1] - target).square().mean()
 
 
 def flux_velocity(
@@ -426,7 +437,7 @@ def hjb_residual(
     metric = metric_of(f, u) if metric is None else metric
     slope = V.value_and_gradient(u)[1]
     v = f.drift(u, x) + metric.push(slope)
-    curved = V.curvature(u, _directions(metric, u, probes, generator))
+    curved = V.curvature(u, second_directions(metric, u, probes, generator))
     spreading = divergence(f, u, x=x, probes=probes, generator=generator) + curved
     return (v * slope).sum(-1) - metric.scale * spreading
 
@@ -473,30 +484,6 @@ def check_growth(potential: Potential, u: Tensor) -> None:
         )
 
 
-def map_noise(f: Dynamics, u: Tensor) -> tuple[Tensor, float]:
-    """Return sigma, scalar, (N,) or (N, N), and Db = tr S / (2 N dt).
-
-    Raises
-    ------
-    ValueError
-        Without noise, or not in every direction.
-    """
-    sigma = noise_of(f, u)
-    if sigma is None:
-        raise ValueError("noise: expected noise, without which there is no density; got 0")
-    sigma = sigma.detach()
-    reached = (sigma > 0).all() if sigma.ndim < 2 else torch.linalg.matrix_rank(sigma) == len(sigma)
-    if not bool(reached):
-        raise ValueError("noise: expected noise in every direction, got none in some")
-    variance = sigma.square().sum() / len(sigma) if sigma.ndim == 2 else sigma.square().mean()
-    return sigma, float(variance) / (2 * f.dt)
-
-
-def map_scale(f: object, u: Tensor) -> float:
-    """Return Db = tr S / (2 N dt) of a noisy map at states like u: V = Db U."""
-    return map_noise(as_dynamics(f), u)[1]
-
-
 def _enter(flow: object, potential: object, states: Tensor) -> tuple[Flow, Potential, Tensor]:
     f, V = as_flow(flow), as_potential(potential)
     u = checks.finite("states", V.check(f.check(states)))
@@ -512,8 +499,9 @@ def _count(probes: int | None, n: int) -> int | None:
     return None if n <= _EXACT else 1
 
 
-def _directions(
+def second_directions(
     metric: Metric, u: Tensor, probes: int | None, generator: torch.Generator | None
-) -> Any:
+) -> Tensor:
+    """Return d_k (K, ..., N) with sum_k d_k d_k^T = G: all of them, or random ones."""
     count = _count(probes, u.shape[-1])
     return metric.directions(u) if count is None else metric.probes(u, count, generator)

@@ -43,8 +43,8 @@ from sntorch.plot.canvas import (
     style,
 )
 
-_VALLEY = LinearSegmentedColormap.from_list("valley", ["#7f99af", "#dfe7ee", "white"])
-_DEEPEST = 12.0  # nats above the lowest point that are shaded
+VALLEY = LinearSegmentedColormap.from_list("valley", ["#7f99af", "#dfe7ee", "white"])
+DEEPEST = 12.0  # nats above the lowest point that are shaded
 _ARROWS = 22  # per axis
 
 
@@ -78,16 +78,16 @@ def landscape(
     with np.errstate(divide="ignore", invalid="ignore"):
         U = -np.log(P / np.nanmax(P))
     extent = (*axes[0][[0, -1]], *axes[1][[0, -1]])
-    shade = np.where(U < _DEEPEST, U, _DEEPEST)
-    image = ax.imshow(shade.T, cmap=_VALLEY, extent=extent, origin="lower", vmin=0, vmax=_DEEPEST)
-    levels = np.arange(1, _DEEPEST, 2)
+    shade = np.where(U < DEEPEST, U, DEEPEST)
+    image = ax.imshow(shade.T, cmap=VALLEY, extent=extent, origin="lower", vmin=0, vmax=DEEPEST)
+    levels = np.arange(1, DEEPEST, 2)
     ax.contour(*axes, shade.T, levels, colors=GREY, linewidths=0.4)
     figure = ax.get_figure()
     if isinstance(figure, Figure):
         figure.colorbar(image, ax=ax, label="U - min U (nats)", shrink=0.85)
-    note += _arrows(ax, axes, J, U)
+    note += arrows(ax, axes, J, U)
     _draw_lines(ax, lines or {})
-    _frame(ax, axes, U)
+    frame(ax, axes, U)
     name_axes(ax, "u₁", "u₂")
     produced = float(result.entropy_production)
     return finish(
@@ -98,7 +98,8 @@ def landscape(
 plot.register(Density)(lambda result, ax=None: landscape(result, ax))
 
 
-def _arrows(ax: Axes, axes: list[Any], J: Any, U: Any) -> str:
+def arrows(ax: Axes, axes: list[Any], J: Any, U: Any) -> str:
+    """Draw the flux where it is strong, and say what the longest arrow is."""
     every = [max(1, len(a) // _ARROWS) for a in axes]
     picked = np.ix_(
         *(np.arange(step // 2, len(a), step) for a, step in zip(axes, every, strict=True))
@@ -124,9 +125,9 @@ def _draw_lines(ax: Axes, lines: Mapping[str, Any]) -> None:
         ax.plot(at[:, 0], at[:, 1], color=colour, linestyle=dash, linewidth=1.6, label=name)
 
 
-def _frame(ax: Axes, axes: list[Any], U: Any) -> None:
+def frame(ax: Axes, axes: list[Any], U: Any) -> None:
     """Show the part of the box that has a shade, and one cell more."""
-    seen = U < _DEEPEST
+    seen = U < DEEPEST
     for axis, limits in enumerate((ax.set_xlim, ax.set_ylim)):
         cells = np.nonzero(seen.any(1 - axis))[0]
         width = axes[axis][1] - axes[axis][0]
@@ -138,7 +139,7 @@ def _frame(ax: Axes, axes: list[Any], U: Any) -> None:
 def _curve(result: Density, ax: Axes) -> Axes:
     u, P = array(result.grid.axes[0]), finite(result.density)
     U = finite(result.potential)
-    seen = np.nan_to_num(U - np.nanmin(U) if some(U) else U, nan=np.inf) < _DEEPEST
+    seen = np.nan_to_num(U - np.nanmin(U) if some(U) else U, nan=np.inf) < DEEPEST
     ax.plot(u[seen], U[seen], color=DARK, label="U = -ln P")
     ax.plot(u, P, color=MIDDLE, linestyle="--", label="P (per u)")
     name_axes(ax, "u", "U (nats), P")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
+from sntorch.streams import seeded
 from sntorch.analysis import max_lyapunov
 from sntorch.cells import SNTCell
 from sntorch.dynamics import Dynamics
@@ -123,13 +124,6 @@ class Networks(Dynamics):
         both = self.J @ columns  # every matrix is read once
         value = both[..., 0] if x is None else both[..., 0] + x
         return value, both[..., 1:]
-
-
-def seeded(seed: int) -> torch.Generator:
-    """Return a generator for a seed up to 9999, which begins elsewhere in torch's sequence."""
-    generator = torch.Generator()
-    torch.rand(1 + 7919 * checks.count("seed", seed, low=0, high=9999), generator=generator)
-    return generator
 
 
 def draw_measured(

@@ -15,6 +15,9 @@ from sntorch.training.modules import SequenceModel as SequenceModel
 from sntorch.training.monitor import Monitor as Monitor
 from sntorch.training.plasticity import LocalRule as LocalRule
 from sntorch.training.plasticity import PlasticityMonitor as PlasticityMonitor
+from sntorch.training.potentials import OrthogonalDecomposition as OrthogonalDecomposition
+from sntorch.training.potentials import PotentialLearner as PotentialLearner
+from sntorch.training.pretrained import trained_gru as trained_gru
 from sntorch.training.reservoir import fit_readout as fit_readout
 from sntorch.training.runs import ExactResume as ExactResume
 from sntorch.training.runs import RunRecorder as RunRecorder

@@ -1,0 +1,129 @@
+"""A potential on a plane, with the flux that goes with it: what a picture of it shows.
+
+In two dimensions the plane is the space itself.  In more it is a slice through the mean of the
+states, spanned by their two leading principal axes or by axes of one's own: V and the components of
+v on that slice, no marginal density and no marginal flux.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from sntorch import checks
+from sntorch.dynamics import observing
+from sntorch.flows import as_flow
+from sntorch.landscape.metric import DiffusionField, metric_of
+from sntorch.landscape.potentials import as_potential
+from sntorch.results import Result
+
+__all__ = ["PotentialMap", "potential_map"]
+
+_MARGIN = 0.25  # of the span of the states, added at each end
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class PotentialMap(Result):
+    """V and v on a grid of a plane."""
+
+    axes: Tensor
+    """(2, cells), coordinates along the two axes of the plane."""
+    potential: Tensor
+    """(cells, cells), V from its lowest value; [a, b] belongs to a on axis 0 and b on axis 1."""
+    velocity: Tensor
+    """(cells, cells, 2), components of v = F + G grad V in the plane, per unit of time."""
+    scale: float
+    """Db: V / scale is in nats."""
+    states: Tensor
+    """(S, 2), some of the states in the plane."""
+    plane: Tensor
+    """(2, N), orthonormal rows."""
+    sliced: bool
+    """Whether the plane is a slice of a larger space."""
+
+    @property
+    def flux(self) -> Tensor:
+        """P v (cells, cells, 2) up to a constant factor."""
+        return self.velocity * torch.exp(-self.potential / self.scale).unsqueeze(-1)
+
+
+def potential_map(
+    flow: object,
+    potential: object,
+    states: Tensor,
+    *,
+    plane: Tensor | None = None,
+    x: Tensor | None = None,
+    diffusion: DiffusionField | None = None,
+    cells: int = 60,
+    shown: int = 300,
+) -> PotentialMap:
+    """Return potential and flux velocity on a plane through the mean of the states.
+
+    Parameters
+    ----------
+    flow, potential, states, x, diffusion
+        As for `epr_loss`, with N >= 2.
+    plane
+        Two orthonormal axes (2, N); by default the space itself for N = 2, else the two leading
+        principal axes of the states.
+    cells
+        Points along each axis.
+    shown
+        States that are kept for the picture.
+
+    Raises
+    ------
+    ValueError
+        On wrong arguments.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> ring = snt.systems.StuartLandau(diffusion=0.1)
+    >>> found = potential_map(ring, ring.potential, torch.randn(200, 2))
+    >>> found.potential.shape, found.sliced
+    (torch.Size([60, 60]), False)
+    """
+    f, V = as_flow(flow), as_potential(potential)
+    u = checks.finite("states", V.check(f.check(states))).detach().reshape(-1, states.shape[-1])
+    n = u.shape[-1]
+    checks.count("N", n, low=2)
+    plane = _plane(u, plane)
+    with observing(V, u):
+        mean = u.mean(0) if n > 2 else torch.zeros_like(u[0])
+        seen = (u - mean) @ plane.T
+        low, high = seen.amin(0), seen.amax(0)
+        reach = _MARGIN * (high - low)
+        unit = torch.linspace(0, 1, checks.count("cells", cells, low=2)).to(u)
+        axes = torch.stack([a + (b - a) * unit for a, b in zip(low - reach, high + reach,
+                                                               strict=True)])  # fmt: skip
+        at = mean + torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) @ plane
+        metric = metric_of(f, at, diffusion)
+        value, slope = V.value_and_gradient(at)
+        v = f.drift(at, x) - metric.divergence + metric.push(slope.detach())
+        every = max(1, len(u) // checks.count("shown", shown))
+        return PotentialMap(
+            axes=axes,
+            potential=(value - value.min()).detach(),
+            velocity=v @ plane.T,
+            scale=metric.scale,
+            states=seen[::every],
+            plane=plane,
+            sliced=n > 2,
+        )
+
+
+def _plane(u: Tensor, plane: Tensor | None) -> Tensor:
+    n = u.shape[-1]
+    if plane is None:
+        if n == 2:
+            return torch.eye(2, dtype=u.dtype, device=u.device)
+        return torch.linalg.eigh(torch.cov(u.T)).eigenvectors[:, -2:].T.flip(0)
+    checks.same_kind("plane", checks.matrix("plane", plane), u, "the states")
+    eye = torch.eye(2, dtype=u.dtype, device=u.device)
+    if plane.shape != (2, n) or not torch.allclose(plane @ plane.T, eye, atol=1e-4):
+        raise ValueError(f"plane: expected orthonormal axes (2, {n}), got {tuple(plane.shape)}")
+    return plane

@@ -1,0 +1,92 @@
+"""Pictures of learned potentials: the landscape with its flux, how good it is, and its states."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sntorch.landscape import PotentialMap, PotentialQuality, Stationarity
+from sntorch.plot.canvas import (
+    DARK,
+    GREY,
+    MIDDLE,
+    THEORY,
+    array,
+    finish,
+    finite,
+    name_axes,
+    on,
+    plot,
+    plus_minus,
+    style,
+)
+from sntorch.plot.grids import DEEPEST, VALLEY, arrows, frame
+
+
+@plot.register
+@style()
+def _(result: PotentialMap, ax: Axes | None = None) -> Axes:
+    """Draw V in nats as shade, the flux as arrows, states as dots."""
+    ax = on(ax)
+    axes, U = list(array(result.axes)), finite(result.potential) / result.scale
+    shade = np.where(U < DEEPEST, U, DEEPEST)
+    extent = (*axes[0][[0, -1]], *axes[1][[0, -1]])
+    image = ax.imshow(shade.T, cmap=VALLEY, extent=extent, origin="lower", vmin=0, vmax=DEEPEST)
+    ax.contour(*axes, shade.T, np.arange(1, DEEPEST, 2), colors=GREY, linewidths=0.4)
+    fig = ax.get_figure()
+    if isinstance(fig, Figure):
+        fig.colorbar(image, ax=ax, label="(V - min V) / D (nats)", shrink=0.85)
+    ax.plot(*array(result.states).T, ".", color=MIDDLE, markersize=1.5, alpha=0.5, label="states")
+    J = finite(result.flux)
+    arrows(ax, axes, J, U)
+    frame(ax, axes, U)
+    kind = "principal coordinate" if result.sliced else "u"
+    name_axes(ax, f"{kind} 1", f"{kind} 2")
+    note = "slice through the mean" if result.sliced else "arrows: flux"
+    return finish(ax, "Learned landscape", U, note)
+
+
+@plot.register
+@style()
+def _(result: PotentialQuality, ax: Axes | None = None) -> Axes:
+    """Draw the relative defects on a logarithmic axis, with 1, of no use, beside them."""
+    ax = on(ax)
+    virial = abs(float(result.virial) - 1)
+    parts = {
+        "not stationary": float(result.balance),
+        "Hamilton-Jacobi": float(result.hamilton_jacobi),
+        "virial - 1": virial,
+        "error of V": float(result.error),
+        "1 - correlation": 1 - float(result.correlation),
+    }
+    known = {name: value for name, value in parts.items() if math.isfinite(value)}
+    places = np.arange(len(known))
+    ax.plot(list(known.values()), places, "o", color=DARK, label="relative defect")
+    ax.axvline(1, label="of no use", **THEORY)
+    ax.set_xscale("log")
+    ax.set_yticks(places, list(known))
+    ax.invert_yaxis()
+    ax.set_xlabel("relative size")
+    produced = plus_minus(float(result.entropy_production), float(result.stderr))
+    return finish(ax, "Learned potential", list(known.values()), f"{produced} nats / unit of time")
+
+
+@plot.register
+@style()
+def _(result: Stationarity, ax: Axes | None = None) -> Axes:
+    """Draw the drift of mean and variance of every neuron in standard errors."""
+    ax = on(ax)
+    z = finite(result.rates) / finite(result.stderr)
+    for row, marker, colour, label in zip(z, "os", (DARK, MIDDLE), ("mean", "variance"),
+                                          strict=True):  # fmt: skip
+        look: dict[str, Any] = {"color": colour, "linestyle": "none", "label": label}
+        ax.plot(np.arange(1, len(row) + 1), row, marker, **look)
+    for edge in (-2, 2):
+        ax.axhline(edge, label="two standard errors" if edge > 0 else None, **THEORY)
+    name_axes(ax, "neuron", "rate of change / standard error", whole=True)
+    state = "stationary" if result.stationary else "not stationary"
+    return finish(ax, "Balance of the states", z, f"{state}, largest {float(result.z):.3g}")
