@@ -135,7 +135,7 @@ class Splines(Basis):
         for a, n in enumerate(self.cells):
             cell = np.clip(np.floor(s[:, a]), 0, n - 1)
             t = np.clip(s[:, a] - cell, 0, 1)
-            near = np.stack([_bump(t + 1), _bump(t), _bump(1 - t), _bump(2 - t)], -1)
+            near = _near(t)
             index = cell.astype(np.int64)[:, None] + np.arange(4)
             columns = (columns[:, :, None] * (n + 3) + index[:, None, :]).reshape(len(s), -1)
             weights = (weights[:, :, None] * near[:, None, :]).reshape(len(s), -1)
@@ -220,6 +220,8 @@ def _terms(n: int, degree: int) -> tuple[tuple[list[int], ...], ...]:
     return tuple(found)
 
 
-def _bump(away: NDArray[Any]) -> NDArray[Any]:
-    """Return the cubic bump at a distance in [0, 2] from its knot."""
-    return (np.clip(2 - away, 0, None) ** 3 - 4 * np.clip(1 - away, 0, None) ** 3) / 6
+def _near(t: NDArray[Any]) -> NDArray[Any]:
+    """Return the four bumps (n, 4) that are not 0 at the place t in [0, 1] of a cell."""
+    first, last = (1 - t) ** 3 / 6, t**3 / 6
+    second = 2 / 3 - t * t * (1 - t / 2)
+    return np.stack([first, second, 1 - first - second - last, last], -1)

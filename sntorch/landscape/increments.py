@@ -261,7 +261,7 @@ def estimate_flow(
     total = sum(map(len, states))
     first, second, error = _covariances(variation, order, chosen.count)
     D = 2 * first - second if order == 2 else first
-    D, scaling = _noisy_part(D, first, second, kind)
+    D, scaling = _noisy_part(D, first, second, kind, torch.finfo(trajectory.dtype).eps)
     looked = torch.cat(states)[:: max(1, total // _LOOKED_AT)]
     found = FlowEstimate(
         drift=drift,
@@ -311,7 +311,7 @@ def steadiness(u: Tensor) -> float:
         error = (sum(side.var(0) for side in sides) / middle) ** 0.5
         freedom = 2 * (middle - 1)
     t = (value.abs() / error.clamp(min=torch.finfo(u.dtype).tiny)).max()
-    return min(1.0, float(2 * seen.shape[-1] * scipy.stats.t.sf(float(t), freedom)))
+    return min(1.0, float(2 * seen.shape[-1] * scipy.special.stdtr(freedom, -float(t))))
 
 
 def unsteady(steady: float) -> str:
@@ -332,9 +332,12 @@ def scatter_of(field: Regression, u: Tensor, D: Tensor) -> Tensor:
     count = len(field.deviations)
     total = D.new_zeros(())
     for each in field.deviations:
-        total += torch.linalg.solve_triangular(
-            factor, field.basis.combine(u, each).T, upper=False
-        ).square().sum(0).mean()
+        total += (
+            torch.linalg.solve_triangular(factor, field.basis.combine(u, each).T, upper=False)
+            .square()
+            .sum(0)
+            .mean()
+        )
     return total * count / (count - 1)
 
 
@@ -358,9 +361,7 @@ def _residuals(field: Regression, u: Tensor, y: Tensor, dt: float) -> Tensor:
     return torch.cat([one * (dt / 2) ** 0.5, two * dt**0.5], -1)
 
 
-def _covariances(
-    variation: list[Tensor], order: int, count: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _covariances(variation: list[Tensor], order: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return D_dt and D_2dt (N, N), and the standard error of the D of an order."""
     total = sum(map(len, variation))
     n = variation[0].shape[-1] // 2
@@ -376,7 +377,7 @@ def _covariances(
 
 
 def _noisy_part(
-    D: Tensor, first: Tensor, second: Tensor, kind: str
+    D: Tensor, first: Tensor, second: Tensor, kind: str, eps: float
 ) -> tuple[Tensor, Tensor]:
     """Return D without the directions in which nothing diffuses, and the scaling of all (N,)."""
     eye = torch.eye(len(D), dtype=D.dtype)
@@ -385,11 +386,19 @@ def _noisy_part(
     still = one <= 1e-12 * one.max()
     ratio = torch.where(still, torch.inf, 2 * two / one.clamp(min=torch.finfo(D.dtype).tiny))
     scaling = ratio.clamp(min=1e-12, max=16).log2()
-    kept = axes * (scaling < _SCALINGS[1])
-    D = kept @ (kept.T @ D @ kept) @ kept.T
-    values, vectors = torch.linalg.eigh((D + D.T) / 2)
-    D = (vectors * values.clamp(min=0)) @ vectors.T
-    return (D + D.T) / 2, scaling
+    noisy = scaling < _SCALINGS[1]
+    if kind != "matrix":
+        return D * noisy * noisy[:, None], scaling
+    kept = axes * noisy
+    values, vectors = torch.linalg.eigh(kept @ (kept.T @ D @ kept) @ kept.T)
+    # Rounding must not make a direction without noise look like one with hardly any.
+    lowest = -5 * len(D) * eps * float(D.abs().max())
+    values = torch.where(values > -lowest, values, lowest)
+    return _symmetric((vectors * values) @ vectors.T), scaling
+
+
+def _symmetric(D: Tensor) -> Tensor:
+    return (D + D.T) / 2
 
 
 def _relative(part: Tensor, whole: Tensor) -> Tensor:

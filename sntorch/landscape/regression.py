@@ -53,7 +53,10 @@ class Regression(Result):
 
     def mixed(self, weights: Tensor) -> Regression:
         """Return the field with M' components that are sums of these, weights (M, M')."""
-        both = {"coefficients": self.coefficients @ weights, "deviations": self.deviations @ weights}
+        both = {
+            "coefficients": self.coefficients @ weights,
+            "deviations": self.deviations @ weights,
+        }
         return dataclasses.replace(self, **both)
 
 
@@ -69,7 +72,7 @@ def regress(
     states, targets
         Of at least two groups.
     smoothing
-        s, weight of the roughness, in values: where more than s values fall into a cell they decide.
+        s, weight of the roughness, in values: cells with more than s of them decide themselves.
 
     Raises
     ------
