@@ -37,3 +37,14 @@ def test_one_row_has_no_light_lines_and_no_number_is_said(record):
     assert legend is not None
     assert legend.get_title().get_text() == "no finite value"
     assert figure(record).axes
+
+
+def test_capacities_by_degree_are_bars():
+    f = snt.as_dynamics(lambda u, x: torch.cat([x, x * u[..., :1]], -1))
+    u = torch.zeros(3, 2).double()
+    found = snt.analysis.information_capacity(f, u, 100, delays=[3, 2, 2])
+    ax = plot(found)
+    heights = [bar.get_height() for bar in ax.patches]
+    np.testing.assert_allclose(heights, found.capacity.mean(0).numpy())
+    assert ax.get_xlabel() == "degree"
+    assert len(ax.get_lines()) >= 3 + 1

@@ -162,7 +162,7 @@ def run(
     pretrain: int = 60,
     every_n_steps: int = 40,
     until: int = 200,
-    lr: float = 0.003,
+    lr: float = 0.006,
     flossing_lr: float = 0.003,
     seeds: int = 5,
     seed: int = 0,
