@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -61,6 +62,12 @@ def style() -> Iterator[None]:
         yield
 
 
+def _png(fig: Any) -> bytes:
+    picture = io.BytesIO()
+    fig.savefig(picture, format="png")
+    return picture.getvalue()
+
+
 class StyledFigure(Figure):
     """A figure that is in style also when it is saved: the kind of fonts is chosen only then."""
 
@@ -68,6 +75,17 @@ class StyledFigure(Figure):
     def savefig(self, fname: Any, **kwargs: Any) -> None:
         """Save the figure in style."""
         super().savefig(fname, **kwargs)
+
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows: without pyplot nobody else tells it."""
+        return _png(self)
+
+
+class ShownAxes(Axes):
+    """Axes that stand for their whole figure where a cell of a notebook ends with them."""
+
+    def _repr_png_(self) -> bytes:
+        return _png(self.figure)
 
 
 @functools.singledispatch
@@ -184,7 +202,9 @@ def on(ax: Axes | None) -> Axes:
     """Return the axes to draw on, new ones unless they are given."""
     if ax is not None and not isinstance(ax, Axes):
         raise ValueError(f"ax: expected matplotlib Axes or None, got {type(ax).__name__}")
-    return StyledFigure(figsize=(4.6, 3.8)).add_subplot() if ax is None else ax
+    if ax is None:
+        return StyledFigure(figsize=(4.6, 3.8)).add_subplot(axes_class=ShownAxes)
+    return ax
 
 
 def array(values: Any) -> NDArray[Any]:
