@@ -1,4 +1,8 @@
-"""Streams of random numbers that belong to a seed and disturb no other."""
+"""Streams of random numbers that belong to a seed and disturb no other.
+
+Streams of different seeds are independent: a seed starts torch's generator anew, whereas a place
+further on in one sequence would repeat, shifted, the numbers of the seeds before.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,5 @@ __all__ = ["seeded"]
 
 
 def seeded(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """Return a generator for a seed up to 9999, which begins elsewhere in torch's sequence."""
-    generator = torch.Generator(device)
-    torch.rand(1 + 7919 * checks.count("seed", seed, low=0, high=9999), device=device, generator=generator)
-    return generator
+    """Return a generator of its own that starts from a seed >= 0."""
+    return torch.Generator(device).manual_seed(checks.count("seed", seed, low=0))

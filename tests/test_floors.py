@@ -174,7 +174,8 @@ def test_words_the_library_does_not_use(module):
     tree = parse(module)
     called = {_name(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
-    assert "manual_seed" not in called
+    # One file turns seeds into streams of their own; nothing touches the global one.
+    assert "manual_seed" not in called or room(module) == "streams"
     assert room(module) in {"cli", "commands"} or "print" not in called
 
 
