@@ -5,6 +5,7 @@ within itself, and on its own floor only what `SAME_FLOOR` lists.
 """
 
 import ast
+import functools
 import graphlib
 import pathlib
 import subprocess
@@ -84,6 +85,7 @@ FILES = {dotted(path): path for path in sorted(ROOT.rglob("*.py"))}
 every_file = pytest.mark.parametrize("module", FILES)
 
 
+@functools.cache
 def parse(module):
     return ast.parse(FILES[module].read_text(encoding="utf-8"))
 
