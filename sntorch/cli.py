@@ -213,8 +213,9 @@ def _trainer(
     cfg: DictConfig, config: dict[str, Any], folder: pathlib.Path, last: pathlib.Path | None
 ) -> Any:
     # What was logged after the checkpoint will be logged again: readers must drop the first.
-    purges = last is not None and "purge_step" in cfg.logger
-    purge = {"purge_step": steps_at(last)} if purges else {}
+    purge = {}
+    if last is not None and "purge_step" in cfg.logger:
+        purge["purge_step"] = steps_at(last)
     logger = instantiate(cfg.logger, **purge) if cfg.logger else False
     monitors = [instantiate(monitor) for monitor in cfg.callbacks.values()]
     place = str(folder / "checkpoints")

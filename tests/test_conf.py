@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pathlib
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -130,7 +131,7 @@ def test_the_example_for_a_cluster_names_what_its_launcher_knows():
     with initialize_config_dir(str(CONF), version_base="1.3"):
         overrides = ["hydra/launcher=slurm", "hydra.launcher.partition=short"]
         cfg = compose("config", overrides=overrides, return_hydra_config=True)
-    found = OmegaConf.to_container(cfg.hydra.launcher, resolve=False)
+    found: Any = OmegaConf.to_container(cfg.hydra.launcher, resolve=False)
     assert found["_target_"].endswith(launchers.SlurmLauncher.__name__)
     assert found["max_num_timeout"] == 5
     assert found["partition"] == "short"

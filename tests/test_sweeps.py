@@ -4,6 +4,8 @@ import csv
 import json
 import math
 import statistics
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -130,12 +132,12 @@ def test_a_sweep_is_started_again_by_what_started_it(tmp_path):
     config = {"overrides": {"hydra": ["hydra/launcher=joblib", "hydra.mode=MULTIRUN"]}}
     config["overrides"]["task"] = ["cell.gain=0.6,1.4", "name='a b'"]
     cfg = OmegaConf.create({"hydra": config | {"sweep": {"dir": str(folder)}}})
-    before = list(sweeps.sys.argv)
+    before = list(sys.argv)
     try:
         sweeps.Remember().on_multirun_start(cfg)
-        assert sweeps.sys.argv[-1] == f"hydra.sweep.dir='{tmp_path}/it\\'s'"
+        assert sys.argv[-1] == f"hydra.sweep.dir='{tmp_path}/it\\'s'"
     finally:
-        sweeps.sys.argv[:] = before
+        sys.argv[:] = before
     again = sweeps.continued(["--config-dir", "mine", f"resume={folder}", "num_threads=2"])
     assert again == [
         *["-m", "--config-dir", "mine", "hydra/launcher=joblib", "cell.gain=0.6,1.4"],
@@ -167,22 +169,20 @@ def test_what_is_there_of_a_run_is_seen(tmp_path):
 # Whole sweeps
 
 SMALL = ["experiment=quick", "callbacks=none", "logger=none", "task.batch_size=256"]
-SMALL += ["trainer.enable_progress_bar=false"]
+SMALL += ["trainer.enable_progress_bar=false", "trainer.max_epochs=2"]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Return a folder with a killed and continued sweep, another, and a run of two processes."""
+    """Return a folder with a killed and continued sweep, and another."""
     folder = tmp_path_factory.mktemp("whole")
-    killed, other, two = (folder / name for name in ("killed", "other", "two"))
-    alone = [*SMALL, "cell.noise=0.0", "trainer.accelerator=cpu"]
+    killed, other = folder / "killed", folder / "other"
     submitted = ["hydra/launcher=submitit_local", f"hydra.sweep.dir={other}"]
     commands = [
         ["-m", *SMALL, "cell.gain=0.6,1.0,1.4", f"hydra.sweep.dir={killed}"],
         [f"resume={killed}", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
         ["collect", str(killed)],
         ["-m", *SMALL, "cell.gain=1.0", *submitted],
-        [*alone, "trainer.devices=2", "trainer.strategy=ddp", f"output={two}"],
     ]
     done = forked(folder, commands, until={0: f"{killed}/1/checkpoints/last.ckpt"})
     return folder, done
@@ -199,10 +199,9 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing(whole):
     assert status == 0, output
     runs = [folder / "killed" / str(i) for i in range(3)]
     ends = [(run / "result.json").stat().st_mtime for run in runs]
-    assert ends[0] < (folder / "1.txt").stat().st_ctime
     assert output.count("finished before: ") == 1
     assert f"finished before: {runs[0]}" in output
-    assert ends[0] < min(ends[1:])
+    assert ends[0] < (folder / "killed" / "sweep.yaml").stat().st_mtime  # written once more
     straight = final_weights(folder / "other" / "0")
     for key, value in final_weights(runs[1]).items():
         assert torch.equal(value, straight[key]), key
@@ -210,18 +209,22 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing(whole):
 
 @pytest.mark.slow
 def test_launchers_work(whole):
-    _, (_, _, (gathered, table), (submitted, output), _) = whole
+    _, (_, _, (gathered, table), (submitted, output)) = whole
     assert gathered == 0, table
     assert "3 of 3 runs finished" in table
     assert submitted == 0, output
 
 
 @pytest.mark.slow
-def test_two_processes_write_one_folder(whole):
-    folder, (*_, (status, output)) = whole
-    assert status == 0, output
-    (run,) = [path for path in (folder / "two").iterdir() if path.is_dir()]
+def test_two_processes_write_one_folder(tmp_path):
+    processes = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]
+    words = [*SMALL, *processes, f"output={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sntorch.cli", *words], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = [path for path in tmp_path.iterdir() if path.is_dir()]
     assert (run / "result.json").is_file()
-    assert output.count("test accuracy") == 1
+    assert done.stdout.count("test accuracy") == 1
     rows = (run / "history.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3"]
+    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2"]

@@ -35,7 +35,8 @@ class Notes(pl.Callback):
         self.folder = folder
 
     def on_train_end(self, trainer, pl_module):
-        watched = [c for c in trainer.callbacks if isinstance(c, snt.training.Monitor)]
+        callbacks = getattr(trainer, "callbacks", [])
+        watched = [c for c in callbacks if isinstance(c, snt.training.Monitor)]
         seen = {
             "weights": weights(pl_module),
             "metrics": {key: float(value) for key, value in trainer.callback_metrics.items()},
