@@ -237,6 +237,38 @@ def test_second_derivatives_and_transforms_through_layers(make):
         assert found.abs().sum() > 0 or "input" in name
 
 
+@pytest.mark.parametrize("make", [torch.clone, LAYERS["sparse"], LAYERS["nested"]])
+def test_the_noise_of_a_step_is_one_draw_in_the_shape_of_the_state(make, monkeypatch):
+    """Pieces, storage, blocks of drives, gradients, and watchers: none changes the orbit."""
+    cell = layered(make, leak=0.3, noise=0.2)
+    u, x = torch.randn(3, cell.size).double(), torch.randn(12, 3, I).double()
+    by_hand, state, stream = [], u, random_generator()
+    for drive in x:
+        B = torch.randn(3, cell.size, dtype=torch.float64, generator=stream)
+        state = cell.map(state, drive) + 0.2 * B
+        by_hand.append(state.detach())
+    whole = torch.stack(by_hand)
+
+    def orbit(steps=slice(None), start=u, stream=None, **settings):
+        stream = random_generator() if stream is None else stream
+        drive = x[steps]
+        return snt.rollout(cell, start, len(drive), x=drive, generator=stream, **settings)
+
+    def same(found, expected):
+        assert_close(found.detach(), expected, rtol=0, atol=1e-13)
+
+    same(orbit(), whole)  # it records a gradient
+    with torch.no_grad():
+        same(orbit(), whole)
+        same(orbit(every=5), whole[[4, 9]])
+        stream = random_generator()
+        first = orbit(slice(0, 7), stream=stream)
+        snt.analysis.max_lyapunov(cell, u, 5, x=x[0, 0])  # somebody looks
+        same(torch.cat([first, orbit(slice(7, 12), first[-1], stream)]), whole)
+        monkeypatch.setattr("sntorch.orbits._BLOCK", 5)
+        same(orbit(), whole)
+
+
 def test_many_columns_of_a_sampled_product_are_taken_in_pieces():
     cell = layered(LAYERS["sparse"], leak=0.3)
     u = torch.randn(100, cell.size).double()  # 100 rows: two steps at a time

@@ -26,7 +26,28 @@ class Line(NamedTuple):
     bound: str
 
 
-Sections = dict[str, Callable[[], Iterator[Line]]]
+class Figure(NamedTuple):
+    """What came out: a ratio or another number, the bound it is held to, and its spread."""
+
+    name: str
+    value: float
+    bound: str = ""
+    low: float | None = None
+    high: float | None = None
+    """Quartiles over rounds."""
+    difference: float | None = None
+    """Largest difference between the two answers, where both give one."""
+
+    @property
+    def row(self) -> str:
+        """The figure's row of the table."""
+        apart = "" if self.difference is None else f"{self.difference:12.1e}"
+        return f"{self.name:64}{self.value:8.2f}  {self.bound:8}{apart}"
+
+
+Sections = dict[str, Callable[[], Iterator[Line | Figure]]]
+
+HEAD = f"{'':64}{'figure':>8}  {'bound':8}{'difference':>12}"
 
 
 def seconds(work: Work) -> tuple[float, Any]:
@@ -36,16 +57,24 @@ def seconds(work: Work) -> tuple[float, Any]:
     return time.process_time() - start, value
 
 
-def compare(line: Line, rounds: int) -> str:
-    """Return the line's row of the table."""
-    ratios, difference = [], ""
+def compare(line: Line, rounds: int) -> Figure:
+    """Return the median ratio of the line."""
+    ratios, difference = [], None
     for _ in range(rounds):
         (ours, found), (base, expected) = seconds(line.ours), seconds(line.base)
         ratios.append(ours / base)
         if found is not None and expected is not None:
             a, b = torch.as_tensor(found), torch.as_tensor(expected)
-            difference = f"{float((a - b).abs().max()):12.1e}"
-    return f"{line.name:60}{statistics.median(ratios):8.2f}  {line.bound:8}{difference}"
+            difference = float((a - b).abs().max())
+    low, middle, high = statistics.quantiles(ratios, n=4) if rounds > 1 else ratios * 3
+    return Figure(line.name, middle, line.bound, low, high, difference)
+
+
+def figures(sections: Sections, names: list[str], rounds: int) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures of sections with the name of each section, one after the other."""
+    for name in names:
+        for line in sections[name]():
+            yield name, compare(line, rounds) if isinstance(line, Line) else line
 
 
 def table(sections: Sections, description: str | None, rounds: int) -> None:
@@ -55,7 +84,6 @@ def table(sections: Sections, description: str | None, rounds: int) -> None:
     parser.add_argument("--only", nargs="*", choices=list(sections), default=list(sections))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{'':60}{'ratio':>8}  {'bound':8}{'difference':>12}")
-    for name in options.only:
-        for line in sections[name]():
-            print(compare(line, options.rounds), flush=True)
+    print(HEAD)
+    for _, figure in figures(sections, options.only, options.rounds):
+        print(figure.row, flush=True)

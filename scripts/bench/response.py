@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import argparse
 import resource
-import statistics
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
 import torch
+from measure import Line, Sections, Work, figures
 from torch import Tensor
 
 import sntorch as snt
@@ -23,17 +22,6 @@ from sntorch.analysis import ResponseAccumulator
 
 LAGS = 10
 SAMPLES = {500: 60, 1000: 30}
-
-Work = Callable[[], Any]
-
-
-class Line(NamedTuple):
-    """A comparison: what is timed, over what, and the bound of the ratio."""
-
-    name: str
-    ours: Work
-    base: Work
-    bound: str
 
 
 def network(n: int, noise: float = 0.0) -> tuple[snt.SNTCell, Tensor]:
@@ -89,19 +77,6 @@ def against_differences() -> Iterator[Line]:
         yield Line(f"N = {n}: tangents over one-sided differences", ours, base, "<= 0.9")
 
 
-def compare(line: Line, rounds: int) -> str:
-    """Return the line's row of the table."""
-    ratios = []
-    for _ in range(rounds):
-        times = []
-        for work in (line.ours, line.base):
-            start = time.process_time()
-            work()
-            times.append(time.process_time() - start)
-        ratios.append(times[0] / times[1])
-    return f"{line.name:52}{statistics.median(ratios):8.2f}  {line.bound}"
-
-
 def stream(samples: int, pieces: int = 10) -> Iterator[str]:
     """Yield rows on the noise method at N = 100: time, error and memory, piece by piece."""
     cell, u = network(100, noise=0.3)
@@ -115,6 +90,9 @@ def stream(samples: int, pieces: int = 10) -> Iterator[str]:
         yield f"{found.samples:>10} samples{figures}"
 
 
+SECTIONS: Sections = {"products": against_products, "differences": against_differences}
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -124,14 +102,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=names, default=list(names))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    sections = {"products": against_products, "differences": against_differences}
     for name in options.only:
         if name == "stream":
             for row in stream(options.samples):
                 print(row, flush=True)
             continue
-        for line in sections[name]():
-            print(compare(line, options.rounds), flush=True)
+        for _, figure in figures(SECTIONS, [name], options.rounds):
+            print(figure.row, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,25 @@ All variants of a line run in turns in one process, on one thread, in float32; t
 median over rounds of the ratio of CPU times.  The network is an SNT cell with gain 1 and leak 0
 (with both, for `leak`), which reads 3 inputs per step where it is compared with ``nn.RNN``.
 
-    python scripts/bench/rollout.py [--rounds 7] [--only products noise leak rnn loop training]
+`large` runs sparse networks of 1e5 and 1e6 neurons, with 100 inputs each, in processes of their
+own: steps per second, and the most memory that building and running took over what the CSR arrays
+and the states asked for need.
+
+    python scripts/bench/rollout.py [--rounds 7] [--only products noise leak sparse rnn loop ...]
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
+import multiprocessing
+import resource
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from measure import Line, Sections, Work, table
+from measure import Figure, Line, Sections, Work, table
 from torch import Tensor, nn
 
 import sntorch as snt
@@ -99,6 +107,59 @@ def gradient(orbit: Work, n: int, rows: int, steps: int) -> Work:
     return lambda: (orbit() * weight).sum().backward()
 
 
+def sparse() -> Iterator[Line]:
+    for n, degree, rows, steps in ((1000, 10, 16, 200), (5000, 50, 1, 100), (5000, 50, 16, 40)):
+        J = snt.couplings.sparse(n, degree=degree, layout="csr")
+        f, u = snt.SNTCell(J, trainable=()), torch.randn(rows, n)
+        ours = functools.partial(silent, lambda f=f, u=u, steps=steps: snt.rollout(f, u, steps))
+        name = f"N = {n}, {degree} inputs, {rows} rows"
+        yield Line(f"{name}: over sparse products", ours, sparse_products(J, rows, steps), "")
+        yield Line(f"{name}: over dense products", ours, products(n, rows, steps), "<= 0.2")
+        x = torch.zeros(10, rows, 1)
+        trained, slow = (snt.SNTCell(J, input_size=1, leak=0.3) for _ in range(2))
+        fast = gradient(lambda f=trained, u=u, x=x: snt.rollout(f, u, 10, x=x), n, rows, 10)
+        by_loop = gradient(lambda f=slow, u=u, x=x: loop(f, u, 10, x), n, rows, 10)
+        yield Line(f"{name}, trained: a loop over ours", by_loop, fast, "")
+
+
+def sparse_products(J: Tensor, rows: int, steps: int) -> Work:
+    U = torch.randn(J.shape[1], rows)
+    factor = U[:, 0].contiguous() if rows == 1 else U
+
+    def run() -> None:
+        for _ in range(steps):
+            torch.matmul(J, factor)
+
+    return run
+
+
+def large() -> Iterator[Figure]:
+    for n, rows, steps in ((100_000, 4, 20), (1_000_000, 1, 10)):
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as alone:
+            speed, memory, least = alone.submit(run_large, n, 100, rows, steps).result()
+        name = f"N = {n}, 100 inputs, {rows} rows"
+        yield Figure(f"{name}: steps per second", speed)
+        yield Figure(f"{name}: GB of CSR arrays and states", least)
+        yield Figure(f"{name}: most memory over these", memory / least, "<= 1.5")
+
+
+def run_large(n: int, degree: int, rows: int, steps: int) -> tuple[float, float, float]:
+    """Return steps per second, GB above the start at most, and GB of the arrays asked for."""
+    torch.set_num_threads(1)
+    small = snt.SNTCell(snt.couplings.sparse(9, degree=2, layout="csr"), trainable=())
+    snt.rollout(small, torch.zeros(2, 9), 2)  # libraries load
+    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    cell = snt.SNTCell(snt.couplings.sparse(n, degree=degree, layout="csr"), leak=0.5, trainable=())
+    u, every = torch.randn(rows, n), 5
+    begin = time.process_time()
+    orbit = snt.rollout(cell, u, steps, every=every)
+    speed = steps / (time.process_time() - begin)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start  # kB on Linux
+    least = 8 * n * degree + 4 * (n + 1) + u.nbytes + orbit.nbytes
+    return speed, most * 1024 / 1e9, least / 1e9
+
+
 def _nothing(module: nn.Module, x: Tensor) -> None:
     module(x)
 
@@ -107,6 +168,8 @@ SECTIONS: Sections = {
     "products": against_products,
     "noise": functools.partial(against_products, "<= 1.6", noise=0.1),
     "leak": functools.partial(against_products, leak=0.5, gain=1.5),
+    "sparse": sparse,
+    "large": large,
     "rnn": against_rnn,
     "loop": against_loop,
     "training": training,

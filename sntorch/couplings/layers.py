@@ -1,4 +1,4 @@
-r"""How J acts: dense, sparse, and (in `composites`) low rank plus anything, or block by block.
+r"""How J acts: dense, sparse, by structure (`composites`), in several processes (`sharded`).
 
 A coupling is a linear map J from n to m numbers (n = m in a network) that need not be a matrix in
 memory.  Everything a network asks of it follows from two products with columns, J X and
@@ -27,6 +27,7 @@ layer              J                                    cost
 `Sparse`           E stored entries, int32 indices      E
 `LowRank`          base + left right^T, rank r          base + r (m + n)
 `Blocks`           a table of layers, zeros left out    sum over blocks
+`Sharded`          rows of J in several processes       that of the rows here
 =================  ===================================  ======================
 
 Sparse products are faster than dense ones below about 10 to 20 % of stored entries.

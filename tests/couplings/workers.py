@@ -5,9 +5,7 @@ import signal
 import sys
 import time
 
-import pytest
 import torch
-from torch.testing import assert_close
 
 import sntorch as snt
 from sntorch.couplings import Dense, Sharded, Sparse, Team
@@ -30,7 +28,12 @@ def pair(team, kind, **settings):
 
 
 def close(found, expected):
-    assert_close(found, expected, rtol=1e-11, atol=1e-11)
+    if isinstance(found, tuple):
+        for mine, other in zip(found, expected, strict=True):
+            close(mine, other)
+    else:  # not by torch.testing, which takes seconds to load
+        assert found.shape == expected.shape
+        assert torch.allclose(found, expected, rtol=1e-11, atol=1e-11)
 
 
 def gradients(cell, u, x):
@@ -111,17 +114,22 @@ def check_training(team):
     assert not list(frozen.parameters()) or not any(p.requires_grad for p in frozen.parameters())
 
 
+def check_refusal(team):
+    """Both processes refuse rows of different lengths, and go on."""
+    said = ""
+    try:
+        Sharded(torch.ones(2, N + team.rank), team)
+    except ValueError as error:
+        said = str(error)
+    expected = "expected 7 columns of torch.float32, as on rank 0, got 8 of torch.float32 on rank 1"
+    assert said == f"rows: {expected}"
+
+
 def equal(team):
+    check_refusal(team)
     check_maps(team)
     check_transforms(team)
     check_training(team)
-
-
-def mismatch(team):
-    """Both processes refuse rows of different lengths, and go on."""
-    message = "rows: expected 7 columns of torch.float32, as on rank 0, got 8 of .* on rank 1"
-    with pytest.raises(ValueError, match=message):
-        Sharded(torch.ones(2, N + team.rank), team)
 
 
 def run_until(team, end):
@@ -130,6 +138,7 @@ def run_until(team, end):
     u = torch.randn(3, N, dtype=torch.float64)
     for step in range(10**6):
         if step == 20 and team.rank == team.size - 1:
+            print(time.time(), flush=True)
             end()
         with torch.no_grad():
             u = cell.map(u)
@@ -143,19 +152,10 @@ def hung(team):
     run_until(team, lambda: time.sleep(1000))
 
 
-def raised(team):
-    def fail():
-        raise KeyError("a mistake on one rank")
-
-    run_until(team, fail)
-
-
 if __name__ == "__main__":
     torch.manual_seed(0)
     torch.set_num_threads(1)
     verb = sys.argv[1]
     with Team(timeout=float(sys.argv[2])) as team:
-        {"equal": equal, "mismatch": mismatch, "killed": killed, "hung": hung, "raised": raised}[
-            verb
-        ](team)
+        {"equal": equal, "killed": killed, "hung": hung}[verb](team)
     print("well")
