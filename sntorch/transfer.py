@@ -455,7 +455,9 @@ class Erf(Transfer):
         m, v, c = moments(mean, variance, covariance)
         width = 1 + 2 * v
         h = m / width.sqrt()
-        return torch.erf(h).square() + 4 * plackett(math.sqrt(2) * h, 2 * c / width, torch.ones_like)
+        return torch.erf(h).square() + 4 * plackett(
+            math.sqrt(2) * h, 2 * c / width, torch.ones_like
+        )
 
     def slope_product(self, mean: Moments, variance: Moments, covariance: Moments) -> Tensor:
         """Return 8 E Phi'(z1) Phi'(z2) at sqrt(2) z."""

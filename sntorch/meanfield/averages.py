@@ -18,8 +18,8 @@ import functools
 from typing import Any
 
 import numpy as np
-import torch
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from sntorch.transfer import Erf, NormalCdf, Sigmoid, Softplus, Tanh, Tanh01, Transfer

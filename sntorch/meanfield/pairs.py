@@ -144,16 +144,19 @@ class Pairs:
         value = total / self.v.clamp(min=1e-20).unsqueeze(-1)
         return torch.where(still, most.unsqueeze(-1), value)
 
-    def both(self, D: Tensor) -> tuple[Tensor, Tensor]:
-        """Return E f f and E f' f' (P,) at one covariance (P,) each: the powers are shared."""
+    def both(self, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return E f f, its derivative in D, and E f' f' (P,) at one covariance (P,) each.
+
+        The second is that of the series as it is summed, which the third knows better.
+        """
         if self.closed or self.v.min().item() <= 1e-20:
-            D = D.unsqueeze(-1)
-            return self(D).squeeze(-1), self.slope(D).squeeze(-1)
+            slope = self.slope(D.unsqueeze(-1)).squeeze(-1)
+            return self(D.unsqueeze(-1)).squeeze(-1), slope, slope
         series = self.series
         rising = torch.empty_like(series[:, 0])
         rising[:, 0], rising[:, 1:] = 1, (D / self.v).clamp_(-1, 1).unsqueeze(-1)
-        both = series @ rising.cumprod_(-1).unsqueeze(-1)
-        return both[:, 0, 0], both[:, 1, 0] / self.v
+        value, change, slope = (series @ rising.cumprod_(-1).unsqueeze(-1)).squeeze(-1).unbind(-1)
+        return value, change / self.v, slope / self.v
 
     def derivatives(self, D: Tensor) -> tuple[Tensor, ...]:
         """Return the derivatives of this function in D, in mu, and in v at fixed D.
@@ -196,12 +199,14 @@ class Pairs:
 
     @functools.cached_property
     def series(self) -> Tensor:
-        """Return the coefficients (P, 2, terms + 2) in rho of E f f and v E f' f'."""
+        """Return the coefficients (P, 3, terms + 2) in rho of E f f, its derivative, v E f' f'."""
         rising, rest, _ = self.slopes
-        last = torch.stack([torch.zeros_like(self.rest), self.rest], -1)
-        value = torch.cat([self.power, last], -1)
-        slope = torch.cat([rising, last[:, :1], rest.unsqueeze(-1), last[:, :1]], -1)
-        return torch.stack([value, slope], 1)
+        P, terms = self.power.shape
+        series = self.power.new_zeros(P, 3, terms + 2)
+        series[:, 0, :terms], series[:, 0, -1] = self.power, self.rest
+        series[:, 1:, : terms - 1] = rising.unsqueeze(1)
+        series[:, 1, -2], series[:, 2, -2] = (terms + 1) * self.rest, rest
+        return series
 
     @functools.cached_property
     def scaled(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,11 +1,12 @@
 r"""How mean and variance without leak are solved for: Newton's method beside the map itself.
 
-The unknowns x = (mu, v) are a fixed point of y = W (E f, E f^2) + c, see `sntorch.meanfield.static`.
+The unknowns x = (mu, v) are a fixed point of y = W (E f, E f^2) + c (`sntorch.meanfield.static`).
 Steps of the map are the relaxation of the network, so that from a large variance the most active
 solution is found; Newton's method is quick once it is near.  A Newton step is kept if it halves the
-violation of the equations, at once or after one step of the map.  Where it does not, the row goes
-back and takes steps of the map, twice as many every time: they pass the narrows that Newton's
-method turns round in.  Rows move on their own and leave when they are done.
+violation of the equations, or if the next would be clearly shorter, at once or after one step of
+the map.  Where it does not, the row goes back and takes steps of the map, twice as many every time:
+they pass the narrows that Newton's method turns round in.  Rows move on their own and leave when
+they are done.
 
 A row is two numbers: what surrounds the averages is done in numpy, where small arrays cost less.
 """
@@ -28,6 +29,7 @@ __all__ = ["UNBOUNDED", "newton"]
 UNBOUNDED = 1e12
 """A variance from which on there is no solution."""
 _ROUNDS = 400
+_SHORTER = 0.75  # from step to step: two thirds beside a transition, where three roots meet
 _EXACT, _STALLED, _LAST = 2e-15, 1e-11, 1e-8
 _TINY = 1e-13  # a variance that only rounding keeps alive, on either side of zero
 
@@ -43,7 +45,7 @@ def newton(
     shift = torch.stack([-p.threshold, p.independent]).numpy(force=True)
     best = np.full_like(x[0], np.inf)
     result = np.vstack([x, best])
-    kept, least, gain, anchor = x, best, p.gain, x
+    kept, least, gain, anchor, stride = x, best, p.gain, x, best
     rows = np.arange(len(best))
     wait, penalty = np.full_like(rows, warm), np.ones_like(rows)
     doubted = np.zeros_like(rows, dtype=bool)
@@ -58,14 +60,15 @@ def newton(
             relative = _larger(miss, *scale)
             kept = np.where(size <= least, x, kept)
             least = np.fmin(size, least)
-            good = size <= 0.5 * best
-            keep = (relative > _EXACT) & (x[1] < UNBOUNDED) & (good | (relative > _STALLED))
             step = _step(at, miss)
+            length = _larger(step, *scale)
+            good = (size <= 0.5 * best) | ((size <= best) & (length <= _SHORTER * stride))
+            keep = (relative > _EXACT) & (x[1] < UNBOUNDED) & (good | (relative > _STALLED))
             ahead = x + step
             ahead[1] = np.where(np.abs(ahead[1]) < _TINY, np.abs(ahead[1]), ahead[1])
             jump = good & (wait <= 0) & (ahead[1] >= 0) & np.isfinite(ahead[0] + ahead[1])
             # The error after a Newton step is of the order of its square.
-            last = jump & keep & (_larger(step, *scale) <= _LAST)
+            last = jump & keep & (length <= _LAST)
             kept = np.where(last, ahead, kept)
             keep &= ~last
             left = np.count_nonzero(keep)
@@ -81,12 +84,15 @@ def newton(
             anchor = np.where(good, y, anchor)
             x = np.where(jump, ahead, np.where(doubt, y, anchor))
             best = np.where(jump, size, np.where(doubt, best, np.inf))
+            stride = np.where(jump, length, stride)
             doubted = doubt
             if left < len(rows):
                 gain = gain[torch.from_numpy(keep).to(gain.device)]
-                parts = (weight, shift, x, anchor, kept, least, rows, best, wait, penalty, doubted)
-                parts = (part[..., keep] for part in parts)
-                weight, shift, x, anchor, kept, least, rows, best, wait, penalty, doubted = parts
+                parts = (weight, shift, x, anchor, kept, least, rows, best, stride, wait, penalty)
+                weight, shift, x, anchor, kept, least, rows, best, stride, wait, penalty = (
+                    part[..., keep] for part in parts
+                )
+                doubted = doubted[keep]
         else:
             result[:2, rows], result[2, rows] = kept, least
     return torch.from_numpy(result).to(mu.device)

@@ -154,30 +154,34 @@ def overlap(
 def _refine(
     transfer: Transfer, p: Parameters, s: Static, mesh: int, added: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return overlap and slope pair, from a series of which half the terms say the same."""
+    """Return overlap and slope pair, from a series of which half the terms say the same.
+
+    A short series may miss the smallest root and lead to v, where all series agree; the slope there
+    tells, which is below 1 at the smallest root only.
+    """
     power, terms = p.std.square(), 2 * TERMS
     # The first step of Newton's method, from q = 0.
-    start, slope = power * s.at.mean.square() + added, power * s.at.slope.square()
-    q = torch.where(slope < 1, start / (1 - slope).clamp(min=_FLAT), start)
-    q, pair = torch.minimum(q, s.v), torch.empty_like(q)
+    start, change = power * s.at.mean.square() + added, power * s.at.slope.square()
+    start = torch.where(change < 1, start / (1 - change).clamp(min=_FLAT), start)
+    start = torch.minimum(start, s.v)
+    q, pair = start.clone(), torch.empty_like(start)
     rows = torch.arange(len(q), device=q.device)
     while True:
         pairs = Pairs(transfer, p.gain, s.mu, s.v, mesh, terms, law=s.at)
-        q[rows] = found = _rise(pairs, power, added, q[rows])
+        q[rows] = found = _rise(pairs, power, added, start)
         if pairs.closed:
             return q, pairs.slope(found.unsqueeze(-1)).squeeze(-1)
-        value, slope = pairs.both(found)
+        value, change, slope = pairs.both(found)
         pair[rows] = slope
         if terms >= MOST_TERMS:
             return q, pair
         few = pairs.shortened(terms // 2).both(found)
-        moved = power * (value - few[0]).abs() / (1 - power * slope).clamp(min=_FLAT)
-        moving = (moved > _SETTLED * (1 + found)) | (
-            (slope - few[1]).abs() > _SETTLED_SLOPE * (1 + slope.abs())
-        )
+        moved = power * (value - few[0]).abs() / (1 - power * change).clamp(min=_FLAT)
+        moving = (moved > _SETTLED * (1 + found)) | (power * slope > 1 + _FLAT)
+        moving |= (slope - few[2]).abs() > _SETTLED_SLOPE * (1 + slope)
         if not bool(moving.any()):
             return q, pair
-        rows, power, added = rows[moving], power[moving], added[moving]
+        rows, power, added, start = (each[moving] for each in (rows, power, added, start))
         p, s, terms = p.take(moving), s.take(moving), 2 * terms
 
 
@@ -186,7 +190,7 @@ def _rise(pairs: Pairs, power: Tensor, added: Tensor, q: Tensor) -> Tensor:
     result = q.clone()
     rows = torch.arange(len(q), device=q.device)
     for _ in range(_RISING):
-        value, slope = pairs.both(q)
+        value, slope, _ = pairs.both(q)
         gap, slope = power * value + added - q, power * slope
         step = torch.where(slope < 1, gap / (1 - slope).clamp(min=_FLAT), gap)
         q = torch.minimum(q + step, pairs.v)
