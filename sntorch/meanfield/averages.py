@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 REACH = 9.0  # standard deviations: what lies beyond weighs 1e-18
-CLOSED = -1
+CLOSED = -64
 _ANALYTIC = (Erf, NormalCdf, Sigmoid, Softplus, Tanh, Tanh01)  # no pole nearer than i pi / 2
 COARSEST, _FINEST = 48, 48 * 2**11
 _STEP = 0.27  # of the argument of phi: with poles at distance pi/2 the error is exp(-pi^2 / 0.27)

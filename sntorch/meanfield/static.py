@@ -35,6 +35,7 @@ _RISING = 60  # where two roots meet Newton's method halves the distance, no mor
 _LAST = 1e-8  # relative: the error after a Newton step is of the order of its square
 _FLAT = 1e-12
 _SETTLED, _SETTLED_SLOPE = 1e-9, 1e-7  # change of overlap and slopes with twice the terms
+_MANY, _COARSE = 200, -1
 _DEAD = 1e-13  # a variance that only rounding keeps alive
 
 
@@ -58,12 +59,13 @@ class Static:
 def relax(transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, warm: int = _WARM) -> Static:
     """Return the solution reached from mean mu and variance v (P,), at first by `warm` plain steps.
 
-    Without plain steps Newton's method finds unstable solutions too.  Functions that need fine
-    meshes have them only where the usual ones lead to.
+    Without plain steps Newton's method finds unstable solutions too.  Where averages cost more than
+    what is around them, a mesh of half the usual fineness leads near the solution.
     """
     fine = fineness(transfer, p.gain, mu, v)
     result = torch.stack([mu, v, v])
-    for level in (0, fine) if fine > 0 else (fine,):
+    coarse = fine > 0 or (fine == 0 and len(v) >= _MANY)
+    for level in (_COARSE, fine) if coarse else (fine,):
         for n, rows in by_mesh(p.gain, result[1], level):
             if rows is None:
                 result = newton(transfer, p, result[0], result[1], n, warm)
