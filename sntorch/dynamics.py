@@ -42,6 +42,7 @@ __all__ = [
     "Dynamics",
     "FunctionDynamics",
     "IteratedDynamics",
+    "add_noise",
     "as_dynamics",
     "drive_at",
     "enter",

@@ -43,16 +43,18 @@ _AGREE = 1e-13
 def moments(mean: Moments, variance: Moments, *covariance: Moments) -> list[Tensor]:
     """Return mean, variance and covariance as float64 tensors of one shape, checked."""
     given = [torch.as_tensor(value, dtype=torch.float64) for value in (mean, variance, *covariance)]
-    m, v, *c = torch.broadcast_tensors(*given)
-    for name, value in zip(("mean", "variance", "covariance"), (m, v, *c), strict=False):
-        if value.numel():
-            checks.finite(name, value)
-    if bool((v < 0).any()):
-        raise ValueError(f"variance: expected >= 0, got {float(v.min())}")
-    for value in c:
-        if bool((value.abs() > v * (1 + 1e-12)).any()):
+    alike = all(value.shape == given[0].shape for value in given)
+    m, v, *c = given if alike else torch.broadcast_tensors(*given)
+    if m.numel():
+        for name, value in zip(("mean", "variance", "covariance"), (m, v, *c), strict=False):
+            # A sum passes NaN and inf on, and is quicker than a question to every number.
+            if not math.isfinite(value.sum().item()):
+                checks.finite(name, value)
+        if (low := v.min().item()) < 0:
+            raise ValueError(f"variance: expected >= 0, got {low}")
+        if any((v * (1 + 1e-12) - value.abs()).min().item() < 0 for value in c):
             raise ValueError("covariance: expected at most the variance in modulus, got more")
-    return [m, v, *(torch.minimum(torch.maximum(value, -v), v) for value in c)]
+    return [m, v, *(torch.clamp(value, -v, v) for value in c)]
 
 
 def _mesh(intervals: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,13 +130,13 @@ def correlation(c: Tensor, v: Tensor) -> Tensor:
 @functools.cache
 def _legendre() -> tuple[Tensor, Tensor]:
     nodes, weights = np.polynomial.legendre.leggauss(64)
-    return torch.from_numpy(nodes), torch.from_numpy(weights)
+    return torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights / (4 * math.pi))
 
 
 def plackett(h: Tensor, r: Tensor, factor: Callable[[Tensor], Tensor]) -> Tensor:
     """Return int_0^r factor(s) exp(-h^2 / (1 + s)) / (2 pi sqrt(1 - s^2)) ds, with s = sin t."""
     nodes, weights = _legendre()
     top = r.asin().unsqueeze(-1)
-    sine = (top * (nodes + 1).to(top) / 2).sin()
+    sine = (top * nodes.to(top)).sin()
     value = factor(sine) * torch.exp(-h.square().unsqueeze(-1) / (1 + sine))
-    return (value * weights.to(top)).sum(-1) * top.squeeze(-1) / (4 * math.pi)
+    return (value @ weights.to(top)) * top.squeeze(-1)

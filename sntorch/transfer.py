@@ -127,6 +127,11 @@ class Transfer(abc.ABC):
         m, v, c = moments(mean, variance, covariance)
         return average_pair(self, m, v, c)
 
+    def slope_product(self, mean: Moments, variance: Moments, covariance: Moments) -> Tensor:
+        """Return E phi'(z1) phi'(z2), the derivative of `product` in the covariance (Price)."""
+        m, v, c = moments(mean, variance, covariance)
+        return average_pair(self.derivative, m, v, c)
+
     def __repr__(self) -> str:
         return type(self).__name__.lower()
 
@@ -243,13 +248,14 @@ class Hill(Transfer):
 
     def __call__(self, z: Tensor) -> Tensor:
         """Return the Hill function of z."""
-        power = (z.clamp(min=0) / self.half) ** self.n
+        power = _power(z.clamp(min=0) / self.half, self.n)
         return torch.where(power.isinf(), 1.0, power / (1 + power))
 
     def derivative(self, z: Tensor) -> Tensor:
         """Return n phi (1 - phi) / z, continued to 0."""
         ratio = z.clamp(min=0) / self.half
-        slope = self.n * ratio ** (self.n - 1) / (1 + ratio**self.n).square() / self.half
+        below = _power(ratio, self.n - 1)
+        slope = (self.n / self.half) * below / (1 + below * ratio).square()
         return torch.where(slope.isfinite(), slope, 0.0)
 
 
@@ -293,6 +299,10 @@ class Linear(Transfer):
         m, _, c = moments(mean, variance, covariance)
         return m.square() + c
 
+    def slope_product(self, mean: Moments, variance: Moments, covariance: Moments) -> Tensor:
+        """Return 1."""
+        return torch.ones_like(moments(mean, variance, covariance)[0])
+
 
 @final
 class Relu(Transfer):
@@ -322,7 +332,8 @@ class Relu(Transfer):
         """Return (m^2 + v) Phi(a) + m s N(a)."""
         m, v = moments(mean, variance)
         a = ratio(m, v)
-        return (m.square() + v) * cdf(a) + m * v.sqrt() * normal(a)
+        # The terms cancel where m is far below zero.
+        return ((m.square() + v) * cdf(a) + m * v.sqrt() * normal(a)).clamp(min=0)
 
     def slope(self, mean: Moments, variance: Moments) -> Tensor:
         """Return Phi(a), the probability of z > 0."""
@@ -342,6 +353,12 @@ class Relu(Transfer):
         a, rho = ratio(m, v), correlation(c, v)
         inner = plackett(a, rho, lambda sine: rho.unsqueeze(-1) - sine)
         return self.mean(m, v).square() + v * (inner + rho * cdf(a).square())
+
+    def slope_product(self, mean: Moments, variance: Moments, covariance: Moments) -> Tensor:
+        """Return the probability of z1 > 0 and z2 > 0 (Plackett 1954)."""
+        m, v, c = moments(mean, variance, covariance)
+        a = ratio(m, v)
+        return cdf(a).square() + plackett(a, correlation(c, v), torch.ones_like)
 
 
 @final
@@ -390,6 +407,10 @@ class NormalCdf(Transfer):
         h, r = m / (1 + v).sqrt(), c / (1 + v)
         return cdf(h).square() + plackett(h, r, torch.ones_like)
 
+    def slope_product(self, mean: Moments, variance: Moments, covariance: Moments) -> Tensor:
+        """Return the normal density of (z1 + y1, z2 + y2) at 0, y1 and y2 independent N(0, 1)."""
+        return _pair_density(*moments(mean, variance, covariance))
+
 
 @final
 class Erf(Transfer):
@@ -432,8 +453,16 @@ class Erf(Transfer):
     def product(self, mean: Moments, variance: Moments, covariance: Moments) -> Tensor:
         """Return (E phi)^2 plus four times Plackett's integral; for m = 0 (2/pi) arcsin."""
         m, v, c = moments(mean, variance, covariance)
-        h, r = math.sqrt(2) * m / (1 + 2 * v).sqrt(), 2 * c / (1 + 2 * v)
-        return self.mean(m, v).square() + 4 * plackett(h, r, torch.ones_like)
+        width = 1 + 2 * v
+        h = m / width.sqrt()
+        return torch.erf(h).square() + 4 * plackett(
+            math.sqrt(2) * h, 2 * c / width, torch.ones_like
+        )
+
+    def slope_product(self, mean: Moments, variance: Moments, covariance: Moments) -> Tensor:
+        """Return 8 E Phi'(z1) Phi'(z2) at sqrt(2) z."""
+        m, v, c = moments(mean, variance, covariance)
+        return 8 * _pair_density(math.sqrt(2) * m, 2 * v, 2 * c)
 
 
 _PHI = NormalCdf()
@@ -462,6 +491,21 @@ def _rule() -> tuple[Tensor, Tensor]:
 def _panels(like: Tensor) -> tuple[Tensor, Tensor]:
     nodes, weights = _rule()
     return nodes.to(like), weights.to(like)
+
+
+def _pair_density(m: Tensor, v: Tensor, c: Tensor) -> Tensor:
+    wide, narrow = 1 + v + c, 1 + v - c
+    return torch.exp(-m.square() / wide) / (wide * narrow).sqrt() / (2 * math.pi)
+
+
+def _power(z: Tensor, n: int) -> Tensor:
+    """Return z^n by squaring, which takes a tenth of the time of a general power."""
+    result = z if n % 2 else None
+    while n := n // 2:
+        z = z.square()
+        if n % 2:
+            result = z if result is None else result * z
+    return torch.ones_like(z) if result is None else result
 
 
 def _log_cosh(z: Tensor) -> Tensor:

@@ -2,14 +2,14 @@
 
 The baseline is what no plastic network can do without: the product J x and the update of a matrix
 by an outer product, in place.  Against it a step of `PlasticSNTCell`, which adds a second product
-and returns a new state, and an epoch of one step of `learn`.  Then a tangent of the plastic cell
+and an epoch of one step of `learn`.  Then a tangent of the plastic cell
 over one of the cell without a trace, per column, and the same by torch.func.  Figures are medians
 over rounds of the ratio of CPU times, in turns in one process.
 
-A plastic step returns a new state of N^2 numbers, 4 MB at N = 1000, where the baseline writes over
-its matrix.  If the allocator gives the memory of old states back to the system, every step pays for
-its pages again, as much as for all its sums: MALLOC_TRIM_THRESHOLD_=1000000000 and
-MALLOC_MMAP_THRESHOLD_=1000000000 in the environment keep it.
+Steps are those of an orbit of which the last state is kept: like the baseline it writes over its
+matrix.  `learn` makes a change dJ in every epoch, 4 MB at N = 1000.  If the allocator gives such
+memory back to the system, every epoch pays for its pages again, as much as for all its sums:
+MALLOC_TRIM_THRESHOLD_=1000000000 and MALLOC_MMAP_THRESHOLD_=1000000000 in the environment keep it.
 
     python scripts/bench/plasticity.py [--rounds 40] [--neurons 1000]
 """
@@ -63,8 +63,7 @@ def steps(n: int, rounds: int, repeats: int = 50) -> None:
         s = f.join(u)
 
         def plastic(f: PlasticSNTCell = f, s: torch.Tensor = s) -> None:
-            for _ in range(repeats):
-                s = f.map(s)
+            snt.rollout(f, s, repeats, every=repeats)
 
         print(f"PlasticSNTCell, {name:21s} {median_ratio(plastic, bare, rounds):6.2f}")
     for rule in (HebbianForgetting(), Oja(), RateSTDP()):

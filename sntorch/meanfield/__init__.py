@@ -13,7 +13,6 @@ from sntorch.meanfield.evolution import evolve as evolve
 from sntorch.meanfield.measures import StateMeasure as StateMeasure
 from sntorch.meanfield.measures import cavity_fixed_points as cavity_fixed_points
 from sntorch.meanfield.measures import chaotic_attractor as chaotic_attractor
-from sntorch.meanfield.measures import typical_fixed_points as typical_fixed_points
 from sntorch.meanfield.populations import PopulationField as PopulationField
 from sntorch.meanfield.populations import populations as populations
 from sntorch.meanfield.record import MeanField as MeanField
@@ -21,3 +20,4 @@ from sntorch.meanfield.replicas import Replicas as Replicas
 from sntorch.meanfield.replicas import replicas as replicas
 from sntorch.meanfield.saddle import saddle_point as saddle_point
 from sntorch.meanfield.stationary import solve as solve
+from sntorch.meanfield.typical import typical_fixed_points as typical_fixed_points

@@ -15,13 +15,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from sntorch.transfer import Erf, NormalCdf, Sigmoid, Softplus, Tanh, Tanh01, Transfer
 
 __all__ = [
+    "AVERAGES",
     "CLOSED",
     "COARSEST",
     "REACH",
@@ -35,7 +39,7 @@ __all__ = [
 ]
 
 REACH = 9.0  # standard deviations: what lies beyond weighs 1e-18
-CLOSED = -1
+CLOSED = -64
 _ANALYTIC = (Erf, NormalCdf, Sigmoid, Softplus, Tanh, Tanh01)  # no pole nearer than i pi / 2
 COARSEST, _FINEST = 48, 48 * 2**11
 _STEP = 0.27  # of the argument of phi: with poles at distance pi/2 the error is exp(-pi^2 / 0.27)
@@ -43,6 +47,7 @@ _AGREE, _AGREE_SLOPE = 1e-12, 1e-9
 _QUIET = 1e-8  # below this variance differences of f lose too many digits
 _WITNESSES = 8
 _SHIFT = 1e-5  # relative, for the differences of closed forms
+_Array = npt.NDArray[Any]
 _BLOCK = 2**15  # numbers worked on at a time: they stay in the cache
 
 
@@ -59,6 +64,10 @@ class Moments:
     square_v: Tensor
 
 
+AVERAGES = tuple(field.name for field in dataclasses.fields(Moments))
+"""Their names."""
+
+
 def is_closed(transfer: Transfer) -> bool:
     """Say whether the averages of a transfer function are closed forms."""
     return type(transfer).product is not Transfer.product
@@ -68,7 +77,7 @@ def moments(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) 
     """Return the averages at u ~ N(mu, v); `mesh` is the number of `intervals`."""
     if not mesh:
         return _closed(transfer, gain, mu, v)
-    if bool((v < 1e-20).any()):
+    if float(v.min()) < 1e-20:
         return _at_rest(transfer, gain, mu, v, mesh)
     rows = max(1, _BLOCK // (mesh + 1))
     if len(v) <= rows:
@@ -78,8 +87,7 @@ def moments(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) 
 
 
 def _join(parts: list[Moments]) -> Moments:
-    names = [field.name for field in dataclasses.fields(Moments)]
-    return Moments(**{name: torch.cat([getattr(p, name) for p in parts]) for name in names})
+    return Moments(**{name: torch.cat([getattr(p, name) for p in parts]) for name in AVERAGES})
 
 
 @functools.lru_cache(maxsize=32)
@@ -91,26 +99,28 @@ def weights(mesh: int, reach: float = REACH) -> tuple[Tensor, Tensor]:
     return h, torch.stack([w, w * h, w * (h.square() - 1)], -1)
 
 
-def image(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) -> Tensor:
+def image(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) -> _Array:
     """Return (2, 3, P): the averages of f and f^2, and their derivatives in mu and v.
 
     The derivatives need f alone, by Stein's identity used twice, unless v nearly vanishes.
     """
-    if not mesh or bool((v < _QUIET).any()):
+    if not mesh or float(v.min()) < _QUIET:
         at = moments(transfer, gain, mu, v, mesh)
         rows = (at.mean, at.slope, at.mean_v, at.square, at.square_mu, at.square_v)
-        return torch.stack(rows).reshape(2, 3, -1)
+        return torch.stack(rows).reshape(2, 3, -1).numpy(force=True)
     h, weight = weights(mesh)
     h, weight = h.to(mu), weight.to(mu)
     rows = max(1, _BLOCK // (mesh + 1))
+    centre, width = (gain * mu).unsqueeze(-1), (gain * v.sqrt()).unsqueeze(-1)
     parts = []
-    for g, m, s in zip(gain.split(rows), mu.split(rows), v.split(rows), strict=True):
-        phi = transfer(torch.addcmul((g * m).unsqueeze(-1), (g * s.sqrt()).unsqueeze(-1), h))
-        parts.append(torch.stack([(phi @ weight).T, (phi.square_() @ weight).T]))
-    value = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
-    value[:, 1] /= v.sqrt()
-    value[:, 2] /= 2 * v
-    return value
+    for at in range(0, len(v), rows):
+        phi = transfer(torch.addcmul(centre[at : at + rows], width[at : at + rows], h))
+        parts.append(torch.stack([phi @ weight, phi.square_() @ weight]))
+    value = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+    found, v2 = value.numpy(force=True), 2 * v.numpy(force=True)
+    found[..., 1] /= np.sqrt(v2 / 2)
+    found[..., 2] /= v2
+    return found.transpose(0, 2, 1)
 
 
 def _quadrature(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) -> Moments:
@@ -118,18 +128,18 @@ def _quadrature(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: i
     h, weight = h.to(mu), weight.to(mu)
     z = torch.addcmul((gain * mu).unsqueeze(-1), (gain * v.sqrt()).unsqueeze(-1), h)
     phi, slope = transfer.with_derivative(z)
-    mean, square = phi @ weight[:, 0], phi.square() @ weight[:, 0]
-    slope_sq = slope.square() @ weight[:, 0]
-    first, cross = slope @ weight[:, :2], phi.mul(slope) @ weight[:, :2]
+    rows = torch.stack([slope, phi * slope, phi, phi.square(), slope.square()])
+    (first, cross), (mean_v, square_v) = (rows[:2] @ weight[:, :2]).permute(2, 0, 1)
+    mean, square, slope_sq = rows[2:] @ weight[:, 0]
     over = gain / v.sqrt()
     return Moments(
         mean=mean,
         square=square,
-        slope=gain * first[:, 0],
+        slope=gain * first,
         slope_sq=gain.square() * slope_sq,
-        mean_v=over * first[:, 1] / 2,
-        square_mu=2 * gain * cross[:, 0],
-        square_v=over * cross[:, 1],
+        mean_v=over * mean_v / 2,
+        square_mu=2 * gain * cross,
+        square_v=over * square_v,
     )
 
 
@@ -173,7 +183,7 @@ def intervals(gain: Tensor, v: Tensor, fine: int) -> Tensor:
     """
     if fine == CLOSED:
         return torch.zeros_like(v, dtype=torch.int64)
-    return _size(_octave(gain, v), fine)
+    return torch.from_numpy(_size(_octave(gain, v), fine)).to(v.device)
 
 
 def fineness(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor) -> int:
@@ -197,14 +207,15 @@ def fineness(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor) -> int:
     return fine
 
 
-def _size(octave: Tensor, fine: int) -> Tensor:
-    return (COARSEST * 2 ** (octave / 2 + fine)).ceil().to(torch.int64).clamp(max=_FINEST)
+def _size(octave: _Array, fine: int) -> _Array:
+    return np.minimum(np.ceil(COARSEST * 2 ** (octave / 2 + fine)), _FINEST).astype(np.int64)
 
 
-def _octave(gain: Tensor, v: Tensor) -> Tensor:
+def _octave(gain: Tensor, v: Tensor) -> _Array:
     """Return half octaves: few different meshes, none much finer than it must be."""
-    needed = 2 * REACH / (_STEP * COARSEST) * gain.abs() * v.sqrt()
-    return needed.clamp(1, _FINEST / COARSEST).log2().mul(2).ceil()
+    width = np.abs(gain.numpy(force=True)) * np.sqrt(v.numpy(force=True))
+    needed = np.fmax(2 * REACH / (_STEP * COARSEST) * width, 1)
+    return np.ceil(2 * np.log2(np.fmin(needed, _FINEST / COARSEST)))
 
 
 def _witnesses(width: Tensor) -> Tensor:

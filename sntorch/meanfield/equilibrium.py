@@ -33,12 +33,13 @@ from torch import Tensor
 
 from sntorch.meanfield import canonical
 from sntorch.meanfield.canonical import Averages, Site
-from sntorch.meanfield.record import Number, real
+from sntorch.meanfield.entry import entered
+from sntorch.meanfield.record import Number
 from sntorch.meanfield.stationary import solve
 from sntorch.results import Result
-from sntorch.transfer import Transfer, as_transfer
+from sntorch.transfer import Transfer
 
-__all__ = ["Equilibrium", "entered", "equilibrium", "odd", "settled_site", "zero_temperature"]
+__all__ = ["Equilibrium", "equilibrium", "settled_site", "zero_temperature"]
 
 _CONVERGED = 1e-9
 
@@ -225,43 +226,6 @@ def _quiet(found: Equilibrium, g: Tensor, symmetry: Tensor) -> dict[str, Tensor]
     return chosen | {"replica_overlap": zero, "energy": zero, "free_energy": zero}
 
 
-def entered(
-    arguments: dict[str, Number], transfer: str | Transfer
-) -> tuple[dict[str, Tensor], Transfer]:
-    """Return checked arguments of one shape and the transfer function.
-
-    Raises
-    ------
-    ValueError
-        For numbers outside their domain, shapes that do not broadcast, and phi that is not odd.
-    """
-    given = {name: real(name, value) for name, value in arguments.items()}
-    try:
-        full = torch.broadcast_tensors(*given.values())
-    except RuntimeError:
-        shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in given.items() if t.ndim)
-        raise ValueError(f"arguments: expected shapes that broadcast, got {shapes}") from None
-    named = {name: value.clone() for name, value in zip(given, full, strict=True)}
-    for name, value in named.items():
-        _check_domain(name, value)
-    return named, odd(transfer)
-
-
-def odd(transfer: str | Transfer) -> Transfer:
-    """Return a transfer function that is odd.
-
-    Raises
-    ------
-    ValueError
-        If it is not: then states share a mean, which these equations do not know.
-    """
-    phi = as_transfer(transfer)
-    z = torch.linspace(0, 3, 7, dtype=torch.float64)
-    if not torch.allclose(phi(z), -phi(-z), atol=1e-12):
-        raise ValueError(f"transfer: expected an odd function, such as tanh, got {phi!r}")
-    return phi
-
-
 def settled_site(phi: Transfer, flat: dict[str, Tensor]) -> Site:
     """Return the state of every problem (P,): closed, or continued from a closed one."""
     state = _closed(phi, flat)
@@ -293,18 +257,6 @@ def _closed(phi: Transfer, flat: dict[str, Tensor]) -> Site:
         tilt=torch.zeros_like(gain),
         residual=torch.where(field.variance.isfinite(), relative, torch.inf),
     )
-
-
-def _check_domain(name: str, value: Tensor) -> None:
-    domains = {
-        "gain": ("> 0", value > 0),
-        "temperature": (">= 0", value >= 0),
-        "symmetry": ("in (-1, 1]", (value > -1) & (value <= 1)),
-        "confinement": (">= 0", value >= 0),
-    }
-    words, good = domains[name]
-    if not bool(good.all()):
-        raise ValueError(f"{name}: expected numbers {words}, got {float(value[~good][0])}")
 
 
 def _response(state: Site, at: Averages) -> Tensor:

@@ -1,4 +1,4 @@
-r"""Three other measures on the states of dx/dt = -x + g J phi(x), and their overlaps.
+r"""Other measures on the states of dx/dt = -x + g J phi(x), and their overlaps.
 
 "The overlap of fixed points" is not one number: it depends on how states are weighed.  Beside the
 canonical measure of `sntorch.meanfield.equilibrium` there are
@@ -19,14 +19,7 @@ Phi = int phi, Delta_0 = < x^2 > is the largest root of
 
 at variance Delta_0 (Sompolinsky, Crisanti, Sommers 1988).
 
-**Typical fixed points** (`typical_fixed_points`): all of them, with equal weights.  Their annealed
-number exp(N Sigma) follows from Kac and Rice: the density of one site is
-
-.. math:: p(x) \propto \sqrt{1 + a s}\; \exp\Big( -\frac{x^2}{2 g^2 q} + \hat q \phi^2 \Big),
-          \quad s = g^2 \phi'^2, \quad q = \langle \phi^2 \rangle, \quad
-          \Big\langle \frac{s}{1 + a s} \Big\rangle = 1, \quad
-          \hat q = \frac{\langle x^2 \rangle}{2 g^2 q^2} - \frac{1}{2 q},
-.. math:: \Sigma = -q \hat q - \tfrac12 \ln (2\pi g^2 q) + \ln \int - \tfrac12 a.
+`typical_fixed_points` (`sntorch.meanfield.typical`) weighs all fixed points alike.
 
 x = gain u for networks with the gain inside phi, as in `sntorch.meanfield.equilibrium`.
 """
@@ -34,22 +27,21 @@ x = gain u for networks with the gain inside phi, as in `sntorch.meanfield.equil
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import torch
 from torch import Tensor
 
-from sntorch.meanfield.equilibrium import entered, zero_temperature
+from sntorch.meanfield.entry import entered
+from sntorch.meanfield.equilibrium import zero_temperature
 from sntorch.meanfield.newton import newton
 from sntorch.meanfield.record import Number
 from sntorch.meanfield.sites import Sites, sites
 from sntorch.results import Result
 from sntorch.transfer import Transfer
 
-__all__ = ["StateMeasure", "cavity_fixed_points", "chaotic_attractor", "typical_fixed_points"]
+__all__ = ["StateMeasure", "cavity_fixed_points", "chaotic_attractor", "measure_of"]
 
 _STAGES = 10  # of a continuation
-_FIRST = 0.02  # g - 1 where the expansion of the number of fixed points is good enough to start
 _BISECTIONS = 64
 
 
@@ -131,7 +123,7 @@ def cavity_fixed_points(
     if len(rows):
         for name, value in _cavity(phi, g[rows], symmetry[rows]).items():
             fields[name][rows] = value
-    return _measure(fields, named, phi, "static solution of dynamic mean field")
+    return measure_of(fields, named, phi, "static solution of dynamic mean field")
 
 
 def chaotic_attractor(*, gain: Number, transfer: str | Transfer = "tanh") -> StateMeasure:
@@ -176,63 +168,7 @@ def chaotic_attractor(*, gain: Number, transfer: str | Transfer = "tanh") -> Sta
         "speed": (g.square() * overlap - variance).clamp(min=0),
         "residual": torch.where(moving, _excess(phi, g, low.exp()).abs(), 0.0),
     }
-    return _measure(fields, named, phi, "attractor of the network, dynamic mean field")
-
-
-def typical_fixed_points(*, gain: Number) -> StateMeasure:
-    """Return the fixed points of x = g J tanh(x) with equal weights, and how many there are.
-
-    The annealed average of their number, J without symmetry (Kac and Rice).  For g <= 1 there is
-    one, x = 0.
-
-    Parameters
-    ----------
-    gain
-        g > 0.
-
-    Raises
-    ------
-    ValueError
-        For an argument outside its domain.
-
-    Notes
-    -----
-    Limitation (M): annealed; that the typical network has as many is not proven.
-
-    References
-    ----------
-    G. Wainrib, J. Touboul, Phys. Rev. Lett. 110 (2013) 118101; the density of sites is derived in
-    the module's documentation.
-
-    Examples
-    --------
-    >>> import sntorch as snt
-    >>> found = snt.meanfield.typical_fixed_points(gain=1.5)
-    >>> round(float(found.complexity), 7), round(float(found.overlap), 6)
-    (0.0071426, 0.254176)
-    """
-    named, phi = entered({"gain": gain}, "tanh")
-    g = named["gain"].reshape(-1)
-    many = g > 1
-    excess = torch.where(many, g - 1, _FIRST)
-    first = excess.clamp(max=_FIRST)
-    unknown = torch.tensor([math.log(2 / 3), -0.5, 2 / 3]).to(first).expand(len(first), 3)
-    residual = torch.zeros_like(g)
-    for stage in range(3 * _STAGES + 1):
-        at = 1 + first * (excess / first) ** (stage / (3 * _STAGES))
-        unknown, residual = newton(lambda z, at=at: _balance(phi, at, z), unknown)
-    g1 = 1 + excess
-    q, tilt, a = unknown[:, 0].exp() * excess, unknown[:, 1], unknown[:, 2] * excess
-    where = _typical(phi, g1, unknown)
-    number = -q * tilt - (2 * torch.pi * g1.square() * q).log() / 2 + where.log_norm - a / 2
-    values = {
-        "overlap": q,
-        "variance": where.mean(where.x.square()),
-        "complexity": number,
-        "residual": torch.where(a > 1e-3 * excess, residual, torch.inf),
-    }
-    fields = {name: torch.where(many, value, 0.0) for name, value in values.items()}
-    return _measure(fields, named, phi, "all fixed points with equal weights, annealed")
+    return measure_of(fields, named, phi, "attractor of the network, dynamic mean field")
 
 
 def _cavity(phi: Transfer, g: Tensor, symmetry: Tensor) -> dict[str, Tensor]:
@@ -295,40 +231,10 @@ def _excess(phi: Transfer, g: Tensor, variance: Tensor) -> Tensor:
     return 2 * g.square() * spread / variance.square() - 1
 
 
-def _typical(phi: Transfer, g: Tensor, unknown: Tensor) -> Sites:
-    """Return the law of a site of a typical fixed point.
-
-    Unknowns are ln(q / (g - 1)), qhat and a / (g - 1), which stay of order one.
-    """
-    q, tilt, a = unknown[:, 0].exp() * (g - 1), unknown[:, 1], unknown[:, 2] * (g - 1)
-    g2 = g.square()
-
-    def exponent(x: Tensor) -> Tensor:
-        value, slope = phi.with_derivative(x)
-        s = g2.unsqueeze(-1) * slope.square()
-        S = tilt.unsqueeze(-1) * value.square() - x.square() / (2 * g2 * q).unsqueeze(-1)
-        return S + torch.log1p(a.unsqueeze(-1) * s) / 2
-
-    return sites(exponent, (g2 * q).sqrt())
-
-
-def _balance(phi: Transfer, g: Tensor, unknown: Tensor) -> Tensor:
-    """Return what the three equations of typical fixed points violate (P, 3)."""
-    q, tilt, a = unknown[:, 0].exp() * (g - 1), unknown[:, 1], unknown[:, 2] * (g - 1)
-    where, g2 = _typical(phi, g, unknown), g.square()
-    value, slope = phi.with_derivative(where.x)
-    s = g2.unsqueeze(-1) * slope.square()
-    rows = (
-        where.mean(value.square()) / q - 1,
-        tilt - (where.mean(where.x.square()) / (g2 * q) - 1) / (2 * q),
-        (where.mean(s / (1 + a.unsqueeze(-1) * s)) - 1) / (g - 1),
-    )
-    return torch.stack(rows, -1)
-
-
-def _measure(
+def measure_of(
     fields: dict[str, Tensor], named: dict[str, Tensor], phi: Transfer, measure: str
 ) -> StateMeasure:
+    """Return the record of these fields (P,), what they do not name being unknown or at rest."""
     some = next(iter(fields.values()))
     unknown = torch.full_like(some, torch.nan)
     default = {"speed": torch.zeros_like(some), "response": unknown, "complexity": unknown}

@@ -74,8 +74,17 @@ class Pairs:
     """
 
     def __init__(
-        self, transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int, terms: int = TERMS
+        self,
+        transfer: Transfer,
+        gain: Tensor,
+        mu: Tensor,
+        v: Tensor,
+        mesh: int,
+        terms: int = TERMS,
+        law: Moments | None = None,
     ) -> None:
+        if law is not None:
+            self.law = law
         self.transfer, self.gain, self.mu, self.v = transfer, gain, mu, v
         self.closed = is_closed(transfer)
         self.mesh = 0 if self.closed else mesh
@@ -88,13 +97,26 @@ class Pairs:
 
     def take(self, rows: Tensor) -> Pairs:
         """Return the problems at an index or mask."""
-        part = copy.copy(self)
-        part.__dict__.pop("law", None)
+        part = self._fresh("law", "slopes", "scaled")
         part.gain, part.mu, part.v = self.gain[rows], self.mu[rows], self.v[rows]
         part.mean = self.mean[rows]
         if not self.closed:
             part.a, part.power, part.rest = self.a[rows], self.power[rows], self.rest[rows]
-            part.slopes = tuple(each[rows] for each in self.slopes)
+            part.series = self.series[rows]
+        return part
+
+    def shortened(self, terms: int) -> Pairs:
+        """Return the series with fewer terms."""
+        part = self._fresh("slopes", "series")
+        part.power = self.power[:, :terms]
+        part.rest = (self.rest + self.power[:, terms:].sum(-1)).clamp(min=0)
+        return part
+
+    def _fresh(self, *names: str) -> Pairs:
+        """Return a copy that works these out anew."""
+        part = copy.copy(self)
+        for name in names:
+            part.__dict__.pop(name, None)
         return part
 
     def rho(self, D: Tensor) -> Tensor:
@@ -114,7 +136,7 @@ class Pairs:
     def slope(self, D: Tensor) -> Tensor:
         """Return E f'(u1) f'(u2)."""
         if self.closed:
-            return self._difference(D)
+            return self._slope_product(D)
         rho = self.rho(D)
         rising, rest, most = self.slopes
         total = _series(rising, rho) + rest.unsqueeze(-1) * rho.pow(rising.shape[-1] + 1)
@@ -122,19 +144,19 @@ class Pairs:
         value = total / self.v.clamp(min=1e-20).unsqueeze(-1)
         return torch.where(still, most.unsqueeze(-1), value)
 
-    def both(self, D: Tensor) -> tuple[Tensor, Tensor]:
-        """Return E f f and E f' f' (P,) at one covariance (P,) each: the powers are shared."""
-        if self.closed or bool((self.v <= 1e-20).any()):
-            D = D.unsqueeze(-1)
-            return self(D).squeeze(-1), self.slope(D).squeeze(-1)
-        rising, rest, _ = self.slopes
-        rho = (D / self.v).clamp(-1, 1)
-        terms = self.power.shape[-1]
-        up = rho.unsqueeze(-1).expand(-1, terms).cumprod(-1)  # rho, ..., rho^terms
-        last = up[:, -1]
-        value = self.mean.square() + (self.power[:, 1:] * up[:, :-1]).sum(-1)
-        slope = rising[:, 0] + (rising[:, 1:] * up[:, :-2]).sum(-1)
-        return value + self.rest * last * rho, (slope + rest.squeeze(-1) * last) / self.v
+    def both(self, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return E f f, its derivative in D, and E f' f' (P,) at one covariance (P,) each.
+
+        The second is that of the series as it is summed, which the third knows better.
+        """
+        if self.closed or self.v.min().item() <= 1e-20:
+            slope = self.slope(D.unsqueeze(-1)).squeeze(-1)
+            return self(D.unsqueeze(-1)).squeeze(-1), slope, slope
+        series = self.series
+        rising = torch.empty_like(series[:, 0])
+        rising[:, 0], rising[:, 1:] = 1, (D / self.v).clamp_(-1, 1).unsqueeze(-1)
+        value, change, slope = (series @ rising.cumprod_(-1).unsqueeze(-1)).squeeze(-1).unbind(-1)
+        return value, change / self.v, slope / self.v
 
     def derivatives(self, D: Tensor) -> tuple[Tensor, ...]:
         """Return the derivatives of this function in D, in mu, and in v at fixed D.
@@ -143,7 +165,7 @@ class Pairs:
         E f^2 - sum a_n^2, on the power K + 1, has derivatives too.
         """
         if self.closed:
-            return self._difference(D), *self._shifted(D)
+            return self._slope_product(D), *self._shifted(D)
         rho, v, law = self.rho(D), self.v.clamp(min=1e-300).unsqueeze(-1), self.law
         K = self.power.shape[-1]
         n = torch.arange(1, K + 2).to(v)
@@ -164,7 +186,7 @@ class Pairs:
 
     @functools.cached_property
     def law(self) -> Moments:
-        """Return the averages over single times."""
+        """Return the averages over single times, unless the caller knew them."""
         return moments(self.transfer, self.gain, self.mu, self.v, self.mesh)
 
     @functools.cached_property
@@ -175,10 +197,26 @@ class Pairs:
         most = self.law.slope_sq
         return rising, (most * self.v - rising.sum(-1)).clamp(min=0), most
 
+    @functools.cached_property
+    def series(self) -> Tensor:
+        """Return the coefficients (P, 3, terms + 2) in rho of E f f, its derivative, v E f' f'."""
+        rising, rest, _ = self.slopes
+        P, terms = self.power.shape
+        series = self.power.new_zeros(P, 3, terms + 2)
+        series[:, 0, :terms], series[:, 0, -1] = self.power, self.rest
+        series[:, 1:, : terms - 1] = rising.unsqueeze(1)
+        series[:, 1, -2], series[:, 2, -2] = (terms + 1) * self.rest, rest
+        return series
+
+    @functools.cached_property
+    def scaled(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean and variance (P, 1) of g u, and g^2."""
+        power = self.gain.square()
+        return (self.gain * self.mu).unsqueeze(-1), (power * self.v).unsqueeze(-1), power[:, None]
+
     def _product(self, D: Tensor) -> Tensor:
-        g, v = self.gain.unsqueeze(-1), self.v.unsqueeze(-1)
-        D = torch.minimum(torch.maximum(D, -v), v)
-        return self.transfer.product(g * self.mu.unsqueeze(-1), g.square() * v, g.square() * D)
+        m, s, power = self.scaled
+        return self.transfer.product(m, s, (power * D).clamp(-s, s))
 
     def _shifted(self, D: Tensor) -> tuple[Tensor, Tensor]:
         g, mu, v = self.gain.unsqueeze(-1), self.mu.unsqueeze(-1), self.v.unsqueeze(-1)
@@ -191,20 +229,9 @@ class Pairs:
         by_mean = (product(mu + dm, v) - product(mu - dm, v)) / (2 * dm)
         return by_mean, (product(mu, v + dv) - product(mu, v)) / dv
 
-    def _difference(self, D: Tensor) -> Tensor:
-        """Return the derivative of the product in the covariance, by differences inside [-v, v]."""
-        v = self.v.unsqueeze(-1).expand_as(D)
-        D = torch.minimum(torch.maximum(D, -v), v)
-        room = torch.minimum(v - D, v + D)
-        e = torch.minimum(_SHIFT * v, room / 2)
-        ends = room <= 1e-9 * v
-        e = torch.where(ends, torch.ones_like(e), e)
-        inside = torch.where(ends, torch.zeros_like(D), D)
-        e = torch.where(ends, _SHIFT * v, e)
-        value = (self._product(inside + e) - self._product(inside - e)) / (2 * e).clamp(min=1e-300)
-        g = self.gain
-        most = g.square() * self.transfer.slope_sq(g * self.mu, g.square() * self.v)
-        return torch.where(ends, most.unsqueeze(-1).expand_as(value), value)
+    def _slope_product(self, D: Tensor) -> Tensor:
+        m, s, power = self.scaled
+        return power * self.transfer.slope_product(m, s, (power * D).clamp(-s, s))
 
 
 def _series(power: Tensor, rho: Tensor) -> Tensor:

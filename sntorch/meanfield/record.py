@@ -259,9 +259,11 @@ def real(name: str, value: Number, low: float = -math.inf, high: float = math.in
         raise ValueError(f"{name}: expected a number or an array of numbers, got {kind}") from None
     if tensor.numel() == 0:
         raise ValueError(f"{name}: expected at least one number, got shape {tuple(tensor.shape)}")
-    checks.finite(name, tensor)
-    wrong = (tensor < low) | (tensor >= high)
-    if bool(wrong.any()):
+    least, most = (each.item() for each in tensor.aminmax())  # NaN if one of the numbers is
+    if not (math.isfinite(least) and math.isfinite(most)):
+        checks.finite(name, tensor)
+    if least < low or most >= high:
+        wrong = (tensor < low) | (tensor >= high)
         raise ValueError(
             f"{name}: expected numbers in [{low}, {high}), got {tensor[wrong][0].item()}"
         )

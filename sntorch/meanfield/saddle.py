@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.meanfield.equilibrium import Equilibrium, entered, equilibrium
+from sntorch.meanfield.entry import entered
+from sntorch.meanfield.equilibrium import Equilibrium, equilibrium
 from sntorch.meanfield.record import Number
 from sntorch.transfer import Transfer
 

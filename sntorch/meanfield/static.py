@@ -10,33 +10,32 @@ the network, stable while J^2 E f'^2 < 1.  The exponents are
 .. math:: \lambda_{micro} = \tfrac12 \ln J^2 E f'^2, \qquad
           \lambda_{macro} = \ln \rho\, \frac{\partial (\mu', v')}{\partial (\mu, v)}
 
-(Molgedey, Schuchhardt, Schuster, PRL 69 (1992) 3717, for the first).  The equations are solved by
-Newton's method with steps of the map itself where Newton does not help: those are the relaxation of
-the network, so that from a large variance the most active solution is found.  `Start` decides
-between coexisting solutions.
+(Molgedey, Schuchhardt, Schuster, PRL 69 (1992) 3717, for the first).  `relax` solves the equations,
+`sntorch.meanfield.relaxation` says how; the start decides between coexisting solutions.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from sntorch.meanfield.averages import Moments, fineness, image, intervals, is_closed, moments
+from sntorch.meanfield.averages import AVERAGES, Moments, fineness, intervals, moments
 from sntorch.meanfield.pairs import MOST_TERMS, TERMS, Pairs
 from sntorch.meanfield.record import Parameters
+from sntorch.meanfield.relaxation import UNBOUNDED, newton
 from sntorch.transfer import Transfer
 
 __all__ = ["Static", "by_mesh", "evaluate", "jacobian", "overlap", "relax", "spectral"]
 
-_ROUNDS = 400
-_EXACT, _STALLED, _LAST = 2e-15, 1e-11, 1e-8
-_UNBOUNDED = 1e12
 _WARM = 2  # plain steps before Newton: they reach the neighbourhood of the right solution
 _RISING = 60  # where two roots meet Newton's method halves the distance, no more
+_LAST = 1e-8  # relative: the error after a Newton step is of the order of its square
+_FLAT = 1e-12
 _SETTLED, _SETTLED_SLOPE = 1e-9, 1e-7  # change of overlap and slopes with twice the terms
-_TINY = 1e-13
+_MANY, _COARSE = 200, -1
 _DEAD = 1e-13  # a variance that only rounding keeps alive
 
 
@@ -53,35 +52,42 @@ class Static:
 
     def take(self, rows: Tensor) -> Static:
         """Return the solutions at an index."""
-        names = [field.name for field in dataclasses.fields(Moments)]
-        at = Moments(**{name: getattr(self.at, name)[rows] for name in names})
+        at = Moments(**{name: getattr(self.at, name)[rows] for name in AVERAGES})
         return Static(self.mu[rows], self.v[rows], at, self.residual[rows], self.fine)
 
 
 def relax(transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, warm: int = _WARM) -> Static:
     """Return the solution reached from mean mu and variance v (P,), at first by `warm` plain steps.
 
-    Without plain steps Newton's method finds unstable solutions too.
+    Without plain steps Newton's method finds unstable solutions too.  Where averages cost more than
+    what is around them, a mesh of half the usual fineness leads near the solution.
     """
     fine = fineness(transfer, p.gain, mu, v)
-    result = torch.stack([mu, v, torch.full_like(v, torch.inf)])
-    for n, rows in by_mesh(p.gain, v, fine):
-        result[:, rows] = _newton(transfer, p.take(rows), mu[rows], v[rows], n, warm)
-    dead = (result[1] < _DEAD) & (p.independent == 0)
-    s = evaluate(transfer, p, result[0], result[1].masked_fill(dead, 0), result[2], fine)
-    (mean, variance), shift = linear_part(p)
-    miss = mean[0] * s.at.mean + shift[0] - s.mu, variance[0] * s.at.square + shift[1] - s.v
-    unbounded = ~(s.v < _UNBOUNDED)
-    residual = torch.maximum(miss[0].abs(), miss[1].abs()).masked_fill(unbounded, torch.inf)
-    return dataclasses.replace(s, residual=residual)
+    result = torch.stack([mu, v, v])
+    coarse = fine > 0 or (fine == 0 and len(v) >= _MANY)
+    for level in (_COARSE, fine) if coarse else (fine,):
+        for n, rows in by_mesh(p.gain, result[1], level):
+            if rows is None:
+                result = newton(transfer, p, result[0], result[1], n, warm)
+            else:
+                law = result[:, rows]
+                result[:, rows] = newton(transfer, p.take(rows), law[0], law[1], n, warm)
+        warm = 0
+    mu, v = result[0], result[1]
+    dead = (v < _DEAD) & (p.independent == 0)
+    s = evaluate(transfer, p, mu, v.masked_fill(dead, 0), result[2], fine)
+    miss = p.mean * s.at.mean - p.threshold - s.mu, _next_v(p, s.at) - s.v
+    residual = torch.maximum(miss[0].abs(), miss[1].abs())
+    return dataclasses.replace(s, residual=residual.masked_fill(~(s.v < UNBOUNDED), torch.inf))
 
 
-def by_mesh(gain: Tensor, v: Tensor, fine: int) -> list[tuple[int, Tensor]]:
-    """Return pairs of a mesh and the rows that need it."""
+def by_mesh(gain: Tensor, v: Tensor, fine: int) -> list[tuple[int, Tensor | None]]:
+    """Return pairs of a mesh and the rows that need it, None for all of them."""
     mesh = intervals(gain, v, fine)
-    if len(mesh) == 1:
-        return [(int(mesh), torch.zeros(1, dtype=torch.int64, device=mesh.device))]
-    return [(n, (mesh == n).nonzero().squeeze(-1)) for n in mesh.unique().tolist()]
+    found = [int(mesh)] if len(mesh) == 1 else mesh.unique().tolist()
+    if len(found) == 1:
+        return [(found[0], None)]
+    return [(n, (mesh == n).nonzero().squeeze(-1)) for n in found]
 
 
 def evaluate(
@@ -89,16 +95,19 @@ def evaluate(
 ) -> Static:
     """Return the averages at a solution, on meshes that fit its own variance."""
     safe = torch.where(v.isfinite(), v, 1.0)
-    parts = by_mesh(p.gain, safe, fine)
-    if len(parts) == 1:
-        at = moments(transfer, p.gain, mu, safe, parts[0][0])
-        return Static(mu, v, at, residual, fine)
-    fields = {f.name: torch.empty_like(v) for f in dataclasses.fields(Moments)}
-    for n, rows in parts:
+    fields: dict[str, Tensor] = {}
+    for n, rows in by_mesh(p.gain, safe, fine):
+        if rows is None:
+            return Static(mu, v, moments(transfer, p.gain, mu, safe, n), residual, fine)
+        fields = fields or {name: torch.empty_like(v) for name in AVERAGES}
         at = moments(transfer, p.gain[rows], mu[rows], safe[rows], n)
         for name, value in fields.items():
             value[rows] = getattr(at, name)
     return Static(mu, v, Moments(**fields), residual, fine)
+
+
+def _next_v(p: Parameters, at: Moments) -> Tensor:
+    return p.std.square() * at.square + p.independent
 
 
 def jacobian(p: Parameters, at: Moments) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -112,76 +121,15 @@ def spectral(p: Parameters, s: Static) -> Tensor:
 
     Where nothing varies, v is quadratic in the perturbation of a neuron and counts half.
     """
-    a, b, c, d = jacobian(p, s.at)
-    half, det = (a + d) / 2, a * d - b * c
-    root = half.square() - det
-    real = half.abs() + root.clamp(min=0).sqrt()
-    rho = torch.where(root >= 0, real, det.clamp(min=0).sqrt())
-    return torch.where(s.v > 0, rho, torch.maximum(a.abs(), d.abs().sqrt())).log()
-
-
-def _newton(
-    transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, mesh: int, warm: int
-) -> Tensor:
-    """Return mean, variance and residual (3, P); finished rows leave the loop.
-
-    A Newton step that does not halve the residual is taken back and followed by steps of the map,
-    twice as many every time: they pass the narrows that Newton's method turns round in.
-    """
-    x = torch.stack([mu, v])
-    kept = torch.cat([x, torch.full_like(x[:1], torch.inf)])
-    result, rows = kept.clone(), torch.arange(x.shape[1], device=x.device)
-    best = kept[2]
-    wait, penalty, anchor = torch.full_like(v, warm), torch.ones_like(v), x
-    weight, shift = linear_part(p)
-    gain = p.gain
-    for _ in range(_ROUNDS):
-        at = weight * image(transfer, gain, x[0], x[1], mesh)
-        y = at[:, 0] + shift
-        miss = x - y
-        size = miss.abs().amax(0)
-        # Relative to v, since two solutions may be as close as v is small.
-        scale = torch.stack([1 + x[0].abs(), x[1].clamp(min=_TINY)])
-        relative = (miss.abs() / scale).amax(0)
-        good = size <= 0.5 * best
-        kept = torch.where(size <= kept[2], torch.cat([x, size[None]]), kept)
-        keep = (relative > _EXACT) & (x[1] < _UNBOUNDED) & (good | (relative > _STALLED))
-        step = _step(at, miss)
-        newton = x + step
-        jump = good & (wait <= 0) & (newton[1] >= 0) & newton.isfinite().all(0)
-        # The error after a Newton step is of the order of its square.
-        last = jump & keep & ((step.abs() / scale).amax(0) <= _LAST)
-        kept[:2] = torch.where(last, newton, kept[:2])
-        keep &= ~last
-        if not bool(keep.all()):
-            result[:, rows[~keep]] = kept[:, ~keep]
-        if not bool(keep.any()):
-            break
-        penalty = torch.where(good, penalty, 2 * penalty)
-        wait = torch.where(good, wait - 1, penalty)
-        anchor = torch.where(good, y, anchor)
-        x = torch.where(jump, newton, anchor)
-        best = torch.where(jump, size, torch.inf)
-        if not bool(keep.all()):
-            parts = (weight, shift, x, anchor, kept, rows, gain, best, wait, penalty)
-            parts = (t[..., keep] for t in parts)
-            weight, shift, x, anchor, kept, rows, gain, best, wait, penalty = parts
-    else:
-        result[:, rows] = kept
-    return result
-
-
-def linear_part(p: Parameters) -> tuple[Tensor, Tensor]:
-    """Return W (2, 1, P) and c (2, P): mean and variance become W (E f, E f^2) + c."""
-    weight = torch.stack([p.mean, p.std.square()]).unsqueeze(1)
-    return weight, torch.stack([-p.threshold, p.independent])
-
-
-def _step(at: Tensor, miss: Tensor) -> Tensor:
-    """Return the Newton step (2, P) at the derivatives of the map and x minus its image."""
-    (a, b), (c, d) = at[0, 1:], at[1, 1:]
-    a, d = a - 1, d - 1
-    return torch.stack([d * miss[0] - b * miss[1], a * miss[1] - c * miss[0]]) / (a * d - b * c)
+    a, b, c, d = (each.numpy(force=True) for each in jacobian(p, s.at))
+    with np.errstate(all="ignore"):
+        half, det = (a + d) / 2, a * d - b * c
+        root = half**2 - det
+        real = np.abs(half) + np.sqrt(np.maximum(root, 0))
+        rho = np.where(root >= 0, real, np.sqrt(np.maximum(det, 0)))
+        still = np.maximum(np.abs(a), np.sqrt(np.abs(d)))
+        rho = np.log(np.where(s.v.numpy(force=True) > 0, rho, still))
+    return torch.from_numpy(rho).to(s.v.device)
 
 
 def overlap(
@@ -198,52 +146,62 @@ def overlap(
     q = torch.where(full, s.v, 0.0)
     pair = torch.where(full, s.at.slope_sq, s.at.slope.square())
     some = power * s.at.mean.square() + added > 1e-26 * s.v
-    rows = (~full & some & s.v.isfinite()).nonzero().squeeze(-1)
-    if len(rows):
-        for n, part in by_mesh(p.gain[rows], s.v[rows], s.fine):
-            for at in rows[part].split(2048):
-                args = (transfer, p.gain[at], s.mu[at], s.v[at])
-                q[at], pair[at] = _refine(args, n, power[at], added[at])
+    rows = (~full & some & (s.v < UNBOUNDED)).nonzero().squeeze(-1)
+    for n, part in by_mesh(p.gain[rows], s.v[rows], s.fine) if len(rows) else ():
+        for at in (rows if part is None else rows[part]).split(2048):
+            q[at], pair[at] = _refine(transfer, p.take(at), s.take(at), n, added[at])
     return torch.minimum(q, s.v), pair
 
 
 def _refine(
-    args: tuple[Transfer, Tensor, Tensor, Tensor], mesh: int, power: Tensor, added: Tensor
+    transfer: Transfer, p: Parameters, s: Static, mesh: int, added: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return overlap and slope pair from as many terms of the series as doubling asks for."""
-    terms = TERMS
-    result = torch.stack(_rise(Pairs(*args, mesh, terms), power, added, added))
-    if is_closed(args[0]):
-        return result[0], result[1]
-    rows = torch.arange(len(power), device=power.device)
-    while terms < MOST_TERMS:
-        terms *= 2
-        phi, gain, mu, v = args
-        pairs = Pairs(phi, gain[rows], mu[rows], v[rows], mesh, terms)
-        fine = torch.stack(_rise(pairs, power[rows], added[rows], result[0, rows]))
-        moved = (fine - result[:, rows]).abs()
-        moving = (moved[0] > _SETTLED * (1 + fine[0])) | (moved[1] > _SETTLED_SLOPE * (1 + fine[1]))
-        result[:, rows] = fine
-        rows = rows[moving]
-        if not len(rows):
-            break
-    return result[0], result[1]
+    """Return overlap and slope pair, from a series of which half the terms say the same.
+
+    A short series may miss the smallest root and lead to v, where all series agree; the slope there
+    tells, which is below 1 at the smallest root only.
+    """
+    power, terms = p.std.square(), 2 * TERMS
+    # The first step of Newton's method, from q = 0.
+    start, change = power * s.at.mean.square() + added, power * s.at.slope.square()
+    start = torch.where(change < 1, start / (1 - change).clamp(min=_FLAT), start)
+    start = torch.minimum(start, s.v)
+    q, pair = start.clone(), torch.empty_like(start)
+    rows = torch.arange(len(q), device=q.device)
+    while True:
+        pairs = Pairs(transfer, p.gain, s.mu, s.v, mesh, terms, law=s.at)
+        q[rows] = found = _rise(pairs, power, added, start)
+        if pairs.closed:
+            return q, pairs.slope(found.unsqueeze(-1)).squeeze(-1)
+        value, change, slope = pairs.both(found)
+        pair[rows] = slope
+        if terms >= MOST_TERMS:
+            return q, pair
+        few = pairs.shortened(terms // 2).both(found)
+        moved = power * (value - few[0]).abs() / (1 - power * change).clamp(min=_FLAT)
+        moving = (moved > _SETTLED * (1 + found)) | (power * slope > 1 + _FLAT)
+        moving |= (slope - few[2]).abs() > _SETTLED_SLOPE * (1 + slope)
+        if not bool(moving.any()):
+            return q, pair
+        rows, power, added, start = (each[moving] for each in (rows, power, added, start))
+        p, s, terms = p.take(moving), s.take(moving), 2 * terms
 
 
-def _rise(pairs: Pairs, power: Tensor, added: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    """Return overlap and slope pair from q on; rows leave the loop once they have converged."""
+def _rise(pairs: Pairs, power: Tensor, added: Tensor, q: Tensor) -> Tensor:
+    """Return the overlap from q on; rows leave the loop once they have converged."""
     result = q.clone()
-    rows, part = torch.arange(len(q), device=q.device), pairs
+    rows = torch.arange(len(q), device=q.device)
     for _ in range(_RISING):
-        value, slope = part.both(q)
+        value, slope, _ = pairs.both(q)
         gap, slope = power * value + added - q, power * slope
-        step = torch.where(slope < 1, gap / (1 - slope).clamp(min=1e-12), gap)
-        q = torch.minimum(q + step, part.v)
+        step = torch.where(slope < 1, gap / (1 - slope).clamp(min=_FLAT), gap)
+        q = torch.minimum(q + step, pairs.v)
         result[rows] = q
-        keep = step.abs() > _LAST * part.v
-        if not bool(keep.any()):
+        keep = step.abs() > _LAST * pairs.v
+        going = int(keep.sum())
+        if not going:
             break
-        if not bool(keep.all()):
-            rows, part, q = rows[keep], part.take(keep), q[keep]
+        if going <= len(rows) // 2:
+            rows, pairs, q = rows[keep], pairs.take(keep), q[keep]
             power, added = power[keep], added[keep]
-    return result, pairs.both(result)[1]
+    return result

@@ -93,6 +93,8 @@ def solve(
 
 def rescaled(p: Parameters) -> Parameters:
     """Return the ensembles without leak that have the same fixed points."""
+    if not bool(p.leak.any()):
+        return p
     keep = 1 - p.leak
     return Parameters(
         gain=p.gain,
@@ -153,7 +155,7 @@ def settled(phi: Transfer, p: Parameters, s: Static) -> Static:
 
     Newton's method also finds solutions that no network stays at.
     """
-    rows = (s.v.isfinite() & (spectral(p, s) > 1e-9)).nonzero().squeeze(-1)
+    rows = (s.residual.isfinite() & (spectral(p, s) > 1e-9)).nonzero().squeeze(-1)
     if not len(rows):
         return s
     part = p.take(rows)

@@ -50,8 +50,9 @@ from torch import Tensor, nn
 
 from sntorch import checks
 from sntorch.cells import SNTCell
-from sntorch.couplings.layers import Coupling, Dense
-from sntorch.plasticity.joint import JointState
+from sntorch.differentiable import transformed
+from sntorch.dynamics import add_noise, drive_at
+from sntorch.plasticity.joint import JointState, couplings_of, rate_of, share_of
 from sntorch.plasticity.traces import Step, squares
 
 __all__ = ["PlasticSNTCell"]
@@ -128,7 +129,7 @@ class PlasticSNTCell(JointState):
         trainable: Sequence[str] = _TRAINABLE,
     ) -> None:
         super().__init__()
-        like = _couplings(cell)
+        like = couplings_of(cell)
         n = cell.size
         self.cell, self.neurons, self.size = cell, n, n + n * n
         self.oja = checks.one_of("trace", trace, ("hebbian", "oja")) == "oja"
@@ -137,7 +138,7 @@ class PlasticSNTCell(JointState):
         self._forgetting = forgetting
         if forgetting is not None:
             checks.number("forgetting", forgetting, 0, 1)
-        self._enter(trainable, _alpha(alpha, n, like), like.new_tensor(_rate(rate)))
+        self._enter(trainable, share_of(alpha, n, like), like.new_tensor(rate_of(rate)))
         w, c = (torch.randn(n).to(like) / n**0.5, like.new_zeros(())) if modulated else (None, None)
         self.modulator = None if w is None else nn.Parameter(w)
         self.modulator_bias = None if c is None else nn.Parameter(c)
@@ -156,6 +157,29 @@ class PlasticSNTCell(JointState):
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return the next state (..., N + N^2); `u` is the joint state."""
         return self._step(u, x).advance(u)
+
+    def orbit(
+        self,
+        u: Tensor,
+        steps: int,
+        x: Tensor | None,
+        sigma: Tensor | None,
+        generator: torch.Generator | None,
+        every: int,
+    ) -> tuple[Tensor, Tensor]:
+        """Make many steps in the memory of what is stored, where no gradient is asked for."""
+        given = [t for t in (u, x, sigma, *self.parameters(), *self.buffers()) if t is not None]
+        recording = torch.is_grad_enabled() and any(t.requires_grad for t in given)
+        if recording or transformed(*given):
+            return super().orbit(u, steps, x, sigma, generator, every)
+        stored = u.new_empty(steps // every, *u.shape)
+        spare = None if every == 1 else torch.empty_like(u)
+        for t in range(steps):
+            place = stored[t // every] if spare is None or not (t + 1) % every else spare
+            u = self._step(u, drive_at(x, t)).advance_into(place, u)
+            if sigma is not None:
+                place.copy_(add_noise(u, sigma, generator))
+        return stored, u
 
     def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F and DF V (..., N + N^2, k): O(N^2) for every column."""
@@ -261,30 +285,3 @@ class PlasticSNTCell(JointState):
             self.raw_rate = nn.Parameter(torch.logit(rate))
         else:
             raise ValueError("rate: expected a number in (0, 1), since it is trainable, got 0.0")
-
-
-def _couplings(cell: object) -> Tensor:
-    if not isinstance(cell, SNTCell):
-        raise ValueError(f"cell: expected an SNTCell, got {type(cell).__name__}")
-    J = cell.coupling
-    if isinstance(J, Coupling) and not isinstance(J, Dense):
-        raise ValueError(
-            f"cell: expected dense couplings, got {type(J).__name__}, in which the trace would "
-            "create synapses"
-        )
-    return (J.weight if isinstance(J, Dense) else J).detach()
-
-
-def _alpha(value: float | Tensor, n: int, like: Tensor) -> Tensor:
-    if not isinstance(value, Tensor):
-        return like.new_tensor(checks.number("alpha", value))
-    if value.shape not in ((), (n, n)):
-        raise ValueError(f"alpha: expected a number or ({n}, {n}), got {tuple(value.shape)}")
-    return checks.finite("alpha", value.detach().to(like)).clone()
-
-
-def _rate(value: object) -> float:
-    rate = checks.number("rate", value, 0, 1)
-    if rate == 1:
-        raise ValueError("rate: expected a number in [0, 1), got 1.0")
-    return rate

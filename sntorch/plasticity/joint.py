@@ -7,12 +7,13 @@ import copy
 import torch
 from torch import Tensor
 
+from sntorch import checks
 from sntorch.cells import SNTCell
-from sntorch.couplings.layers import Dense
+from sntorch.couplings.layers import Coupling, Dense
 from sntorch.dynamics import Dynamics
 from sntorch.plasticity.traces import square
 
-__all__ = ["JointState"]
+__all__ = ["JointState", "couplings_of", "rate_of", "share_of"]
 
 
 class JointState(Dynamics):
@@ -80,3 +81,33 @@ class JointState(Dynamics):
         """Return `values` if they are in the domain of the quantity `name`."""
         inner = name.removeprefix("cell.")
         return values if inner == name else self.cell.check_entry(inner, values)
+
+
+def couplings_of(cell: object) -> Tensor:
+    """Return the matrix of a cell that a trace may lie upon."""
+    if not isinstance(cell, SNTCell):
+        raise ValueError(f"cell: expected an SNTCell, got {type(cell).__name__}")
+    J = cell.coupling
+    if isinstance(J, Coupling) and not isinstance(J, Dense):
+        raise ValueError(
+            f"cell: expected dense couplings, got {type(J).__name__}, in which the trace would "
+            "create synapses"
+        )
+    return (J.weight if isinstance(J, Dense) else J).detach()
+
+
+def share_of(value: float | Tensor, n: int, like: Tensor) -> Tensor:
+    """Return alpha, () or (n, n), of the kind of the couplings."""
+    if not isinstance(value, Tensor):
+        return like.new_tensor(checks.number("alpha", value))
+    if value.shape not in ((), (n, n)):
+        raise ValueError(f"alpha: expected a number or ({n}, {n}), got {tuple(value.shape)}")
+    return checks.finite("alpha", value.detach().to(like)).clone()
+
+
+def rate_of(value: object) -> float:
+    """Return eta if it is in [0, 1)."""
+    rate = checks.number("rate", value, 0, 1)
+    if rate == 1:
+        raise ValueError("rate: expected a number in [0, 1), got 1.0")
+    return rate

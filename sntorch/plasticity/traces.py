@@ -58,6 +58,10 @@ class Step:
         """Return the next joint state."""
         return _Advance.apply(s, self.u1, self.learned, self.b, self.kept)  # pyright: ignore[reportReturnType]
 
+    def advance_into(self, place: Tensor, s: Tensor) -> Tensor:
+        """Write the next joint state to a place, which may be that of `s`, and return it."""
+        return _advanced(s, self.u1, self.learned, self.b, self.kept, place)
+
     def faded(self, V: Tensor) -> Tensor:
         """Return a frame whose part for the trace is what V's becomes if nothing is learned."""
         faded = self.forgetting * V
@@ -111,14 +115,7 @@ class _Advance(torch.autograd.Function):
 
     @staticmethod
     def forward(s: Tensor, u1: Tensor, learned: Tensor, b: Tensor, kept: Tensor) -> Tensor:
-        n, s1 = u1.shape[-1], torch.empty_like(s)
-        H, H1 = square(s, n), square(s1, n)
-        if s.ndim == 1 and kept.ndim == 0 and s.device.type == "cpu":
-            torch.addr(H, learned, b, beta=float(kept), out=H1)
-        else:
-            torch.mul(H, _rows(kept), out=H1).addcmul_(learned.unsqueeze(-1), b.unsqueeze(-2))
-        s1[..., :n] = u1
-        return s1
+        return _advanced(s, u1, learned, b, kept, torch.empty_like(s))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -162,6 +159,20 @@ class _Advance(torch.autograd.Function):
         if kept.ndim == 1 and given[4].ndim == (in_dims[4] is not None):  # a number for each
             kept = kept.reshape(-1, *[1] * (u1.ndim - 1)).expand_as(u1)
         return _Advance.apply(s, u1, learned, b, kept), 0  # pyright: ignore[reportReturnType]
+
+
+def _advanced(
+    s: Tensor, u1: Tensor, learned: Tensor, b: Tensor, kept: Tensor, s1: Tensor
+) -> Tensor:
+    """Return u_1 and k H + l b^T, written to s1; no input but H may share its memory."""
+    n = u1.shape[-1]
+    H, H1 = square(s, n), square(s1, n)
+    if s.ndim == 1 and kept.ndim == 0 and s.device.type == "cpu":
+        torch.addr(H, learned, b, beta=float(kept), out=H1)
+    else:
+        torch.mul(H, _rows(kept), out=H1).addcmul_(learned.unsqueeze(-1), b.unsqueeze(-2))
+    s1[..., :n] = u1
+    return s1
 
 
 def _rows(kept: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from references import gaussian_pair
 from torch.testing import assert_close
 
+import sntorch as snt
 from sntorch.meanfield import correlated, solve
 
 
@@ -86,3 +87,30 @@ def test_quiet():
 def test_wrong_arguments(numbers, message):
     with pytest.raises(ValueError, match=message):
         correlated(gain=1.0, **numbers)
+
+
+def test_networks():
+    n, numbers = 600, {"gain": 3.0, "noise": 0.2}
+    found = []
+    for seed in range(6):
+        g = torch.Generator().manual_seed(seed)
+        J = snt.couplings.correlated(
+            n, covariance=ring(n), mean=0.3, generator=g, dtype=torch.float64
+        )
+        cell = snt.SNTCell(J, threshold=0.1, trainable=(), **numbers)
+        u = torch.randn(n, generator=g, dtype=torch.float64)
+        orbit = snt.rollout(cell, u, 200, generator=g)[50:]
+        du = orbit - orbit.mean()
+        pairs = [(du * du.roll(distance, -1)).mean() for distance in (0, 1, 2)]
+        rate = snt.analysis.max_lyapunov(cell, orbit[-1], 200, transient=30, generator=g)
+        found.append(torch.stack([orbit.mean(), *pairs, rate.exponents[0]]))
+    table = torch.stack(found)
+    measured, error = table.mean(0), table.std(0) / math.sqrt(len(table))
+    field = correlated(covariance=ring(24), mean=0.3, threshold=0.1, **numbers)
+    theory = torch.stack([field.mean, *field.covariances[:3], field.lyapunov])
+    allowed = 3 * error + torch.tensor([6, 6, 6, 6, 8]) / n  # finite size, as for independent ones
+    assert ((measured - theory).abs() <= allowed).all(), (measured, theory, error)
+    # Without correlations the variance would be another.
+    independent = solve(std=0.7**0.5, mean=0.3, threshold=0.1, **numbers)
+    assert (measured[1] - independent.variance).abs() > 2 * allowed[1]
+    assert measured[2] > 10 * error[2]

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 import sntorch as snt
 from sntorch.plasticity import HebbianForgetting, Oja, PlasticSNTCell
+from sntorch.plasticity.traces import Step
 
 N = 4
 EXACT = {"rtol": 0, "atol": 1e-8}
@@ -101,6 +102,51 @@ def test_noise_acts_on_neurons_alone():
     assert torch.equal(H, H1)
     assert ((u - u1).abs() > 0).all()
     assert PlasticSNTCell(cell(), rate=0.2).noise == 0.0
+
+
+@pytest.mark.parametrize("kind", ["hebbian", "oja"])
+@pytest.mark.parametrize("modulated", [False, True])
+@pytest.mark.parametrize("rows", [(), (3,)])
+@pytest.mark.parametrize("every", [1, 2, 7])
+def test_orbits_without_gradients_are_those_of_single_steps(kind, modulated, rows, every):
+    f = PlasticSNTCell(
+        cell(input_size=2, noise=0.3), alpha=0.5, rate=0.2, trace=kind, modulated=modulated
+    )
+    f = f.double()  # the modulator too
+    n, x = f.neurons, torch.randn(7, 2, generator=random_generator(1), dtype=torch.float64)
+    s = torch.randn(*rows, f.size, generator=random_generator(2), dtype=torch.float64) / n
+    before = s.clone()
+    with torch.no_grad():
+        fast = snt.rollout(f, s, 7, x=x, every=every, generator=random_generator(5))
+    assert torch.equal(s, before)
+    assert fast._base is None or fast._base.shape == fast.shape
+    slow = snt.rollout(f, s, 7, x=x, every=every, generator=random_generator(5))
+    assert slow.requires_grad
+    assert torch.equal(fast, slow.detach())
+    assert len(fast) == 7 // every
+    # One step at a time from the same stream.
+    g, u = random_generator(5), s
+    with torch.no_grad():
+        for t in range(7):
+            u = snt.rollout(f, u, 1, x=x[t], generator=g)[0]
+            if (t + 1) % every == 0:
+                assert torch.equal(fast[t // every], u)
+
+
+def test_an_orbit_goes_on_in_the_memory_it_has(monkeypatch):
+    f = PlasticSNTCell(cell(), alpha=0.5, trainable=())
+    places = []
+    into = Step.advance_into
+
+    def noted(step, place, s):
+        places.append((place.data_ptr(), s.data_ptr()))
+        return into(step, place, s)
+
+    monkeypatch.setattr(Step, "advance_into", noted)
+    with torch.no_grad():
+        snt.rollout(f, f.join(start()), 9, every=9)
+    assert len({place for place, _ in places[:8]}) == 1
+    assert all(place == s for place, s in places[1:8])
 
 
 def test_the_default_forgetting():
