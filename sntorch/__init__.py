@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sntorch import training as training
     from sntorch.cli import load as load
     from sntorch.plot import plot as plot
+    from sntorch.plot import style as style
 
 __version__ = "0.1.0"
 
@@ -65,4 +66,6 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"sntorch.{name}")
     if name == "load":
         return importlib.import_module("sntorch.cli").load
+    if name == "style":
+        return importlib.import_module("sntorch.plot").style
     raise AttributeError(f"module 'sntorch' has no attribute {name!r}")
