@@ -212,6 +212,10 @@ def known_flow() -> snt.landscape.LinearSteadyState:
     return snt.landscape.linear_flow(A)
 
 
+def tilted(v: Tensor) -> Tensor:
+    return (v.square().sum(-1) - 1).square() / 4 + 0.02 * v[..., 0]
+
+
 def correlated() -> snt.meanfield.CorrelatedField:
     distance = torch.minimum(torch.arange(11), 11 - torch.arange(11)).to(F64)
     decay = torch.exp(-distance / 2)
@@ -288,9 +292,7 @@ SHEETS: dict[str, dict[str, Callable[[], Result]]] = {
         "ActionPath": path,
         "EscapeRate": lambda: l.escape_rate(well(), path(), well().potential),
         "LimitCycle": cycle,
-        "HamiltonJacobi": lambda: l.hamilton_jacobi(
-            ring(), lambda v: (v.square().sum(-1) - 1).square() / 4 + 0.02 * v[..., 0], normal(200, 2)
-        ),
+        "HamiltonJacobi": lambda: l.hamilton_jacobi(ring(), tilted, normal(200, 2)),
         "Descent": lambda: l.descent(well(), well().potential, normal(20, 2), 60),
         "Attractors": attractors,
         "Attractor": lambda: attractors().found[0],

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sntorch.loading import export as export
     from sntorch.loading import load as load
     from sntorch.plot import plot as plot
+    from sntorch.plot import style as style
     from sntorch.sweeps import collect as collect
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ _LAZY = {
     "collect": "sntorch.sweeps",
     "export": "sntorch.loading",
     "load": "sntorch.loading",
+    "style": "sntorch.plot",
 }
 
 

@@ -1,11 +1,14 @@
 """Every kind of record has a picture, and the gallery shows it."""
 
 import importlib.util
+import itertools
 import pathlib
 import re
 
 import pytest
+from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 
 import sntorch as snt
 from sntorch.plot import plot, report
@@ -56,3 +59,13 @@ def test_a_sheet_is_drawn_without_a_warning(name):
     FigureCanvasAgg(fig).draw()
     titles = [ax.get_title(loc="left") for ax in fig.axes]
     assert sum(map(bool, titles)) == len(gallery.SHEETS[name])
+
+
+def test_colours_are_told_apart_in_grey():
+    """Their lightness L* (CIE 1976) differs by 10 of 100 at least, whatever the hue."""
+    with snt.style():
+        colours = [to_rgb(each["color"]) for each in rcParams["axes.prop_cycle"]]
+    linear = [[((v + 0.055) / 1.055) ** 2.4 for v in colour] for colour in colours]
+    Y = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in linear]
+    lightness = sorted(116 * y ** (1 / 3) - 16 for y in Y)
+    assert min(b - a for a, b in itertools.pairwise(lightness)) > 10

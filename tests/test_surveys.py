@@ -1,5 +1,7 @@
 """All questions at once: the same answers as one by one, and none takes the others along."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -21,7 +23,7 @@ def start(rows=4, size=12):
 def test_sequences_are_read_and_their_mean_is_the_drive_of_the_stationary_state():
     f, u = network(noise=0.0, inputs=2), start()
     x = torch.randn(40, 4, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    found = snt.survey(f, u, x=x, steps=200)
+    found: Any = snt.survey(f, u, x=x, steps=200)
     assert list(found.records) == [
         "reading", "exponents", "regime", "dimension", "spectrum", "power", "points", "response",
         "entropy",
@@ -41,7 +43,7 @@ def test_sequences_are_read_and_their_mean_is_the_drive_of_the_stationary_state(
 
 def test_a_noisy_network_left_alone():
     state = torch.get_rng_state()
-    found = snt.survey(network(), start(), steps=200, k=3)
+    found: Any = snt.survey(network(), start(), steps=200, k=3)
     assert torch.equal(torch.get_rng_state(), state)
     assert not found.missing
     assert "reading" not in found.records
@@ -51,7 +53,7 @@ def test_a_noisy_network_left_alone():
 
 
 def test_a_question_without_an_answer_says_why_and_leaves_the_others():
-    found = snt.survey(snt.SNTCell(torch.zeros(300, 300)), torch.ones(2, 300), steps=200, k=1)
+    found: Any = snt.survey(snt.SNTCell(torch.zeros(300, 300)), torch.ones(2, 300), steps=200, k=1)
     assert list(found.missing) == ["response", "flux"]
     assert found.missing["response"] == "size: expected at most 256 for all pairs, got 300"
     assert set(found.records) > {"exponents", "points", "entropy"}

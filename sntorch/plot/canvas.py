@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -27,7 +28,8 @@ THEORY: dict[str, Any] = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (5, 
 
 
 _RC: dict[Any, Any] = (
-    {"axes.labelsize": 9, "axes.titlesize": 10, "axes.titleweight": "bold", "font.size": 9}
+    {"axes.prop_cycle": cycler(color=[DARK, MIDDLE, GREY, LIGHT])}
+    | {"axes.labelsize": 9, "axes.titlesize": 10, "axes.titleweight": "bold", "font.size": 9}
     | {"legend.fontsize": 8, "xtick.labelsize": 8, "ytick.labelsize": 8}
     | {"axes.linewidth": 0.7, "lines.linewidth": 1.4, "lines.markersize": 4}
     | {"axes.spines.right": False, "axes.spines.top": False}
@@ -50,6 +52,9 @@ _LEGEND: dict[str, Any] = (
 @contextlib.contextmanager
 def style() -> Iterator[None]:
     """Return a context, also a decorator, in which matplotlib draws as this library does.
+
+    The colours differ in lightness, so that they are told apart by the colour-blind and in grey;
+    PDF and SVG keep text as text.  Also ``sntorch.style``.
 
     Examples
     --------

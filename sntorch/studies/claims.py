@@ -104,6 +104,8 @@ def _series(found: Scalars, name: str) -> dict[float, float]:
     """Return the values of ``name/number`` by the number, in ascending order."""
     start = f"{name}/"
     parts = [(float(k.removeprefix(start)), v) for k, v in found.items() if k.startswith(start)]
+    if not parts:
+        raise KeyError(name)
     return dict(sorted(parts))
 
 
@@ -241,10 +243,9 @@ def _(found: Scalars) -> list[Finding]:
     steps ago better than the same networks without.""",
 )
 def _(found: Scalars) -> list[Finding]:
-    plastic = {name: v for name, v in found.items() if name.startswith("plastic/")}
     return [
-        _below(f"share of wrong bits, {name}", value, found[f"twin/{name}"])
-        for name, value in ((key.partition("/")[2], v) for key, v in plastic.items())
+        _below(f"share of wrong bits, {kind}", found[f"plastic/{kind}"], found[f"twin/{kind}"])
+        for kind in ("random bits", "digits")
     ]
 
 

@@ -188,9 +188,9 @@ def _(result: EdgeOfChaosOrderParameters, ax: Any = None) -> Any:
         for s, size in enumerate(result.sizes.tolist()):
             label = f"N = {size} ± s.e." if k == 0 else None
             draw_measured(ax, result.gains, result.overlaps[s, k], result.stderr[s, k], s, label)
-        ax.annotate(
-            f"T = {T:g}", (float(fine[-1]), float(curve[-1])), fontsize=8, va="bottom", ha="right"
-        )
+        start = (float(fine[0]), float(curve[0]))  # where the curves are far from each other
+        look = {"xytext": (4, 7), "textcoords": "offset points", "fontsize": 8}
+        ax.annotate(f"T = {T:g}", start, **look)
     limit = zero_temperature(gain=fine).overlap
     ax.plot(fine, limit, color="black", linewidth=0.9, label="theory, T → 0")
     name_axes(ax, "gain g", "self-overlap q")

@@ -61,24 +61,29 @@ def describe(
 def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return seed, task and model of a configuration, flat: a class stands for its dotted name.
 
+    Names are the last two words of a path, the whole path where these are taken.
+
     Examples
     --------
-    >>> hyperparameters({"seed": 0, "task": {"_target_": "x.Task", "size": 3}, "model": {}})
-    {'seed': 0, 'task': 'Task', 'task/size': 3}
+    >>> cell = {"_target_": "x.Cell", "gain": 1.2}
+    >>> hyperparameters({"seed": 0, "model": {"recurrent": {"cell": cell}}})
+    {'seed': 0, 'recurrent/cell': 'Cell', 'cell/gain': 1.2}
     """
     flat: dict[str, Any] = {}
     for name in ("seed", "task", "model"):
-        _flatten(flat, name, config.get(name))
+        _flatten(flat, (name,), config.get(name))
     return flat
 
 
-def _flatten(flat: dict[str, Any], name: str, value: Any) -> None:
+def _flatten(flat: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    short = "/".join(path[-2:])
+    name = "/".join(path) if short in flat else short
     if isinstance(value, Mapping):
         if "_target_" in value:
             flat[name] = str(value["_target_"]).rpartition(".")[2]
         for key, each in value.items():
             if not str(key).startswith("_"):
-                _flatten(flat, f"{name}/{key}", each)
+                _flatten(flat, (*path, str(key)), each)
     elif isinstance(value, list | tuple):
         flat[name] = ", ".join(map(str, value))
     elif value is not None:
