@@ -115,6 +115,15 @@ def figure(*results: Result, title: str | None = None) -> Figure:
     ------
     ValueError
         Without any record, and if there is no picture of one of them.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> cell = snt.SNTCell(snt.couplings.gaussian(10))
+    >>> spectrum = snt.analysis.jacobian_spectrum(cell, torch.zeros(10))
+    >>> exponents = snt.analysis.lyapunov_spectrum(cell, torch.zeros(10), 50)
+    >>> [ax.get_xlabel() for ax in figure(spectrum, exponents).axes]
+    ['real part of λ (per step)', 'index']
     """
     if not results:
         raise ValueError("results: expected at least one record, got none")

@@ -44,6 +44,15 @@ def report(history: TrainingHistory) -> Figure:
     ------
     ValueError
         If `history` is not a `TrainingHistory`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> epoch, loss = torch.arange(3), torch.tensor([2.0, 1.0, 0.5])
+    >>> curves = {"train/loss": loss, "val/loss": loss}
+    >>> history = TrainingHistory(title="digits", epoch=epoch, curves=curves, before={}, after={})
+    >>> len(report(history).axes)
+    1
     """
     if not isinstance(history, TrainingHistory):
         raise ValueError(f"history: expected a TrainingHistory, got {type(history).__name__}")
