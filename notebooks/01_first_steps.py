@@ -59,13 +59,17 @@ snt.plot(spectrum)
 with snt.plot.style():
     start = snt.rollout(lively, u, 100)[-1]
     push = 1e-6 * torch.randn_like(start)
-    distance = (snt.rollout(lively, start + push, 120) - snt.rollout(lively, start, 120)).norm(dim=-1)
+    distance = (snt.rollout(lively, start + push, 120) - snt.rollout(lively, start, 120)).norm(
+        dim=-1
+    )
     time = torch.arange(1, 121)
     rate = spectrum.exponents[:, 0].mean()
     fig, ax = plt.subplots(figsize=(4.6, 3.4))
     ax.semilogy(time, distance, color="0.75", linewidth=0.7)
     ax.semilogy(time, distance.log().mean(-1).exp(), label="measured, 16 pairs")
-    ax.semilogy(time, push.norm(dim=-1).mean() * (rate * time).exp(), "k--", label=f"slope {rate:.3f}")
+    ax.semilogy(
+        time, push.norm(dim=-1).mean() * (rate * time).exp(), "k--", label=f"slope {rate:.3f}"
+    )
     ax.set(xlabel="time (steps)", ylabel="distance", ylim=(1e-6, 100))
     ax.legend(frameon=False)
 

@@ -113,7 +113,9 @@ with snt.plot.style():
 gain, noise = torch.linspace(0.5, 3, 100), torch.linspace(0, 1.5, 100)
 start = time.perf_counter()
 plane = snt.meanfield.solve(gain=gain, noise=noise[:, None])
-print(f"{plane.lyapunov.numel():,} ensembles, less than a second: {time.perf_counter() - start < 1}")
+print(
+    f"{plane.lyapunov.numel():,} ensembles, less than a second: {time.perf_counter() - start < 1}"
+)
 snt.plot(plane)
 
 # %% [markdown]

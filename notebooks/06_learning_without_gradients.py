@@ -90,7 +90,7 @@ with snt.plot.style():
     ax.plot(homeostasis.epoch, homeostasis.control["exponent"], "s--", label="no learning")
     for value, name in ((before, "mean field, scattered"), (after, "mean field, all alike")):
         ax.axhline(value, color="0.5", linewidth=0.8)
-        ax.text(100, value - 0.005, name, ha="right", va="top", fontsize=8)
+        ax.text(100, value - 0.012, name, ha="right", va="top", fontsize=8)
     ax.set(xlabel="epoch", ylabel="largest exponent (nats / step)")
     ax.legend(frameon=False, loc="center right")
 

@@ -62,6 +62,11 @@ def config_dir() -> str:
     ------
     FileNotFoundError
         If there is none: the installation is incomplete.
+
+    Examples
+    --------
+    >>> (pathlib.Path(config_dir()) / "config.yaml").is_file()
+    True
     """
     here = pathlib.Path(__file__).resolve().parent
     for folder in (here / "conf", here.parent / "conf"):

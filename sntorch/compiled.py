@@ -71,6 +71,13 @@ def compile_tangents(f: object) -> Dynamics:
     ------
     RuntimeError
         From the first `jvp`, where torch cannot compile, for instance without a C++ compiler.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> fast = snt.compile_tangents(lambda u: 4 * u * (1 - u))
+    >>> fast.map(torch.tensor([0.25]))  # compiles when the first tangent is asked for
+    tensor([0.7500])
     """
     return CompiledTangents(as_dynamics(f))
 

@@ -59,6 +59,16 @@ class Dynamics(Differentiable):
 
     A subclass that knows its own tangent overrides `jvp` and `vjp`, one that knows a fast way to
     make many steps `orbit`, and nothing else.
+
+    Examples
+    --------
+    >>> class Rotation(Dynamics):  # by 90 degrees
+    ...     size = 2
+    ...     def map(self, u, x=None):
+    ...         return torch.stack([-u[..., 1], u[..., 0]], -1)
+    >>> Rotation().jacobian(torch.zeros(2))
+    tensor([[-0., -1.],
+            [ 1.,  0.]])
     """
 
     noise: float | Tensor = 0.0
@@ -298,6 +308,11 @@ def rollout(
     ValueError
         On wrong arguments, if what is to be stored does not fit the memory, and when the orbit
         leaves the finite numbers: the message names the first step and row.
+
+    Examples
+    --------
+    >>> rollout(lambda u: u / 2, torch.tensor([8.0]), 3).flatten()
+    tensor([4., 2., 1.])
     """
     f, x = enter(f, u, steps, x)
     every = checks.count("every", every, high=steps)

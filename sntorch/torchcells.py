@@ -44,6 +44,13 @@ class TorchDynamics(Dynamics):
     """A recurrent cell or layer of torch as a `Dynamics`; made by `as_dynamics`.
 
     The source is a submodule: parameters are shared, never copied.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> f = snt.as_dynamics(nn.LSTM(3, 10))
+    >>> f.size, f.map(torch.zeros(5, 20), torch.zeros(5, 3)).shape  # h and c joined
+    (20, torch.Size([5, 20]))
     """
 
     def __init__(

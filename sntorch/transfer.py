@@ -138,7 +138,14 @@ class Transfer(abc.ABC):
 
 @final
 class Tanh(Transfer):
-    """phi(z) = tanh z."""
+    """phi(z) = tanh z.
+
+    Examples
+    --------
+    >>> phi, z = Tanh(), torch.tensor([0.0, 1.0])
+    >>> phi(z), phi.derivative(z)
+    (tensor([0.0000, 0.7616]), tensor([1.0000, 0.4200]))
+    """
 
     supremum = 1.0
 
@@ -167,7 +174,14 @@ class Tanh(Transfer):
 
 @final
 class Sigmoid(Transfer):
-    """phi(z) = 1 / (1 + exp(-z)), the logistic function."""
+    """phi(z) = 1 / (1 + exp(-z)), the logistic function.
+
+    Examples
+    --------
+    >>> phi, z = Sigmoid(), torch.tensor([0.0, 1.0])
+    >>> phi(z), phi.derivative(z)
+    (tensor([0.5000, 0.7311]), tensor([0.2500, 0.1966]))
+    """
 
     supremum = 0.25
 
@@ -191,7 +205,14 @@ class Sigmoid(Transfer):
 
 @final
 class Tanh01(Transfer):
-    """phi(z) = (1 + tanh z) / 2 = sigmoid(2z)."""
+    """phi(z) = (1 + tanh z) / 2 = sigmoid(2z).
+
+    Examples
+    --------
+    >>> phi, z = Tanh01(), torch.tensor([0.0, 1.0])
+    >>> phi(z), phi.derivative(z)
+    (tensor([0.5000, 0.8808]), tensor([0.5000, 0.2100]))
+    """
 
     supremum = 0.5
 
@@ -215,7 +236,14 @@ class Tanh01(Transfer):
 
 @final
 class Softplus(Transfer):
-    """phi(z) = ln(1 + exp z)."""
+    """phi(z) = ln(1 + exp z).
+
+    Examples
+    --------
+    >>> phi, z = Softplus(), torch.tensor([0.0, 1.0])
+    >>> phi(z), phi.derivative(z)
+    (tensor([0.6931, 1.3133]), tensor([0.5000, 0.7311]))
+    """
 
     supremum = 1.0
 
@@ -238,6 +266,12 @@ class Hill(Transfer):
         Steepness, at least 2, so that the derivative is continuous.
     half
         Where phi is 1/2.
+
+    Examples
+    --------
+    >>> phi, z = Hill(), torch.tensor([-1.0, 0.5, 1.0])
+    >>> phi(z), phi.derivative(z)
+    (tensor([0.0000, 0.5000, 0.9412]), tensor([0.0000, 2.0000, 0.2215]))
     """
 
     def __init__(self, n: int = 4, half: float = 0.5) -> None:
@@ -261,7 +295,14 @@ class Hill(Transfer):
 
 @final
 class Linear(Transfer):
-    """phi(z) = z."""
+    """phi(z) = z.
+
+    Examples
+    --------
+    >>> phi, z = Linear(), torch.tensor([0.0, 1.0])
+    >>> phi(z), phi.derivative(z)
+    (tensor([0., 1.]), tensor([1., 1.]))
+    """
 
     supremum = 1.0
 
@@ -306,7 +347,14 @@ class Linear(Transfer):
 
 @final
 class Relu(Transfer):
-    """phi(z) = max(z, 0); its derivative at 0 is 0, as in torch."""
+    """phi(z) = max(z, 0); its derivative at 0 is 0, as in torch.
+
+    Examples
+    --------
+    >>> phi, z = Relu(), torch.tensor([-1.0, 1.0])
+    >>> phi(z), phi.derivative(z)
+    (tensor([0., 1.]), tensor([0., 1.]))
+    """
 
     supremum = 1.0
 
@@ -363,7 +411,14 @@ class Relu(Transfer):
 
 @final
 class NormalCdf(Transfer):
-    """phi(z) = (1 + erf(z / sqrt 2)) / 2, the Gaussian distribution function."""
+    """phi(z) = (1 + erf(z / sqrt 2)) / 2, the Gaussian distribution function.
+
+    Examples
+    --------
+    >>> phi, z = NormalCdf(), torch.tensor([0.0, 1.0])
+    >>> phi(z), phi.derivative(z)
+    (tensor([0.5000, 0.8413]), tensor([0.3989, 0.2420]))
+    """
 
     supremum = 1 / math.sqrt(2 * math.pi)
 
@@ -414,7 +469,14 @@ class NormalCdf(Transfer):
 
 @final
 class Erf(Transfer):
-    """phi(z) = erf z = 2 Phi(sqrt(2) z) - 1; its averages follow from those of `NormalCdf`."""
+    """phi(z) = erf z = 2 Phi(sqrt(2) z) - 1; its averages follow from those of `NormalCdf`.
+
+    Examples
+    --------
+    >>> phi, z = Erf(), torch.tensor([0.0, 1.0])
+    >>> phi(z), phi.derivative(z)
+    (tensor([0.0000, 0.8427]), tensor([1.1284, 0.4151]))
+    """
 
     supremum = 2 / math.sqrt(math.pi)
 
@@ -522,6 +584,11 @@ def as_transfer(obj: object) -> Transfer:
     ------
     ValueError
         If it is neither a `Transfer` nor a name in `TRANSFERS`.
+
+    Examples
+    --------
+    >>> as_transfer("erf")(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.8427])
     """
     if isinstance(obj, Transfer):
         return obj

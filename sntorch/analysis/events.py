@@ -46,7 +46,17 @@ _NEAR = 1e-4  # of a step, and of an angle: what is closer than this is one even
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Event(Result):
-    """A bifurcation of a fixed point."""
+    """A bifurcation of a fixed point.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> cell = snt.SNTCell(torch.eye(1, dtype=torch.float64), trainable=())
+    >>> u = torch.zeros(1, dtype=torch.float64)
+    >>> branch = snt.analysis.continue_fixed_point(cell, u, "gain", [0.5, 1.5])
+    >>> [(event.kind, round(event.parameter, 6)) for event in branch.events]
+    [('pitchfork', 1.0)]
+    """
 
     kind: str
     """``fold``, ``pitchfork``, ``transcritical``, ``flip`` or ``neimark_sacker``."""

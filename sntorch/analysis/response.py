@@ -54,7 +54,19 @@ _DRIFT = 6.0  # spreads by which an early and a late mean may differ
 
 
 class ResponseWarning(UserWarning):
-    """The response is below its noise, not linear, or that of a state which is not stationary."""
+    """The response is below its noise, not linear, or that of a state which is not stationary.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import sntorch as snt
+    >>> u = torch.linspace(0.1, 0.9, 4).unsqueeze(-1)
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always")
+    ...     _ = linear_response(snt.systems.Logistic(), u, lags=20, samples=8, method="tangent")
+    >>> {each.category.__name__ for each in told}
+    {'ResponseWarning'}
+    """
 
 
 def linear_response(

@@ -155,6 +155,12 @@ def compare_slopes(present: Tensor, absent: Tensor) -> PatternSensitivity:
     ------
     ValueError
         If the two series differ in shape, or have fewer than two steps.
+
+    Examples
+    --------
+    >>> slopes = torch.full((100, 4), 0.5)
+    >>> round(float(compare_slopes(slopes + 0.1, slopes).relative), 4)  # by a fifth
+    0.2
     """
     checks.finite("present", checks.floating("present", present, ndim=2))
     checks.finite("absent", checks.same_kind("absent", absent, present, "present"))

@@ -45,7 +45,17 @@ _ENTRIES = 2**22  # numbers of an orbit that are held at once
 
 
 class Resonance(NamedTuple):
-    """A peak of abs(chi_ij)^2: where, how high abs(chi) is there, and how wide at half power."""
+    """A peak of abs(chi_ij)^2: where, how high abs(chi) is there, and how wide at half power.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> turn = torch.tensor([[0.0, -0.9], [0.9, 0.0]])  # a pole at the angle pi / 2
+    >>> omega = torch.linspace(0, torch.pi, 101)
+    >>> found = susceptibility(lambda u: u @ turn.T, torch.zeros(2), omega, lags=80, samples=2)
+    >>> [round(peak.omega, 2) for peak in found.resonances(1, 0)]
+    [1.57]
+    """
 
     omega: float
     height: float

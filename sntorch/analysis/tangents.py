@@ -35,7 +35,19 @@ _LONGEST = 64  # steps between two QRs at most: more would save nothing
 
 
 class AccuracyWarning(UserWarning):
-    """Rounding has eaten a part of the answer; the message says which part is left."""
+    """Rounding has eaten a part of the answer; the message says which part is left.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import sntorch as snt
+    >>> shrink = torch.tensor([1.0, 1e-3])
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always")
+    ...     _ = snt.analysis.lyapunov_spectrum(lambda u: shrink * u, torch.ones(2), 40, interval=4)
+    >>> [each.category.__name__ for each in told]
+    ['AccuracyWarning']
+    """
 
 
 class Interval:

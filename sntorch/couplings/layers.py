@@ -62,6 +62,22 @@ class Coupling(nn.Module, abc.ABC):
     """A linear map that knows its products: subclass it with `shape`, four methods, and no more.
 
     `shape` is (m, n), as of a matrix.
+
+    Examples
+    --------
+    >>> class Shift(Coupling):  # neuron i hears neuron i + 1
+    ...     shape = (3, 3)
+    ...     def matmat(self, X):
+    ...         return X.roll(-1, 0)
+    ...     def rmatmat(self, Y):
+    ...         return Y.roll(1, 0)
+    ...     def to_dense(self):
+    ...         return self.matmat(torch.eye(3))
+    ...     def scale_(self, factor):
+    ...         raise ValueError("factor: expected none, got one")
+    >>> layer = Shift()
+    >>> layer(torch.tensor([1.0, 2.0, 3.0])), layer.transposed(torch.tensor([1.0, 2.0, 3.0]))
+    (tensor([2., 3., 1.]), tensor([3., 1., 2.]))
     """
 
     shape: tuple[int, int]
@@ -124,6 +140,12 @@ class Dense(Coupling):
     ------
     ValueError
         If it is not a finite dense floating matrix.
+
+    Examples
+    --------
+    >>> layer = Dense(torch.tensor([[0.0, 2.0], [1.0, 0.0]]))
+    >>> layer.transposed(torch.tensor([1.0, 0.0])).detach()
+    tensor([0., 2.])
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -246,6 +268,11 @@ def as_coupling(J: Tensor | Coupling, name: str = "J") -> Coupling:
     ------
     ValueError
         If J is neither, or is a matrix that the layer refuses.
+
+    Examples
+    --------
+    >>> [type(as_coupling(J)).__name__ for J in (torch.eye(3), torch.eye(3).to_sparse())]
+    ['Dense', 'Sparse']
     """
     if isinstance(J, Coupling):
         return J

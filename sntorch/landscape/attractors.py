@@ -33,7 +33,16 @@ _FAILURES = 3  # rows in succession that are no cycle before the others are beli
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Attractors(Result):
-    """Where R starts ended."""
+    """Where R starts ended.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> starts = torch.tensor([[-1.5], [-0.5], [0.5], [2.0]], dtype=torch.float64)
+    >>> found = find_attractors(snt.systems.DoubleWell(), starts)
+    >>> found.shares, found.label
+    (tensor([0.5000, 0.5000], dtype=torch.float64), tensor([0, 0, 1, 1]))
+    """
 
     found: tuple[Attractor, ...]
     """The stable ones, most starts first."""

@@ -47,6 +47,14 @@ def field_response(
     ------
     ValueError
         As for `langevin`, and for any other potential.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> potential = snt.landscape.SpeedPotential(lambda u: 0.5 * u)
+    >>> found = field_response(potential, torch.zeros(50, 4), 100, temperature=0.1, transient=50)
+    >>> found.response.shape
+    torch.Size([50])
     """
     if not isinstance(potential, SpeedPotential) or potential.field is not None:
         kind = type(potential).__name__

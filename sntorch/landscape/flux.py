@@ -117,6 +117,14 @@ def leading_plane(trajectory: Tensor, *, components: int = 8) -> Tensor:
     ------
     ValueError
         If the trajectory is no orbit (T, ..., N) with N >= 2.
+
+    Examples
+    --------
+    >>> turn = torch.arange(100) * 0.1
+    >>> orbit = torch.stack([0 * turn, turn.cos(), turn.sin()], -1)
+    >>> plane = leading_plane(orbit)  # that of the second and the third axis
+    >>> (plane.T @ plane).diagonal().round().abs()
+    tensor([0., 1., 1.])
     """
     check_orbit(trajectory, 1.0)
     checks.count("trajectory.shape[-1]", trajectory.shape[-1], low=2)

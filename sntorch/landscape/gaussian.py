@@ -51,7 +51,16 @@ _ALONE = 0.99  # share of the density that is one basin's own
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Basin(Result):
-    """An attractor with its width."""
+    """An attractor with its width.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> trap = snt.flows.as_flow(lambda u: -2 * u, diffusion=0.5)
+    >>> (basin,) = gaussian_landscape(trap, torch.ones(4, 1, dtype=torch.float64)).basins
+    >>> basin.weight, round(float(basin.covariance), 4)  # D / 2
+    (1.0, 0.25)
+    """
 
     attractor: Attractor
     """Where it is."""

@@ -39,7 +39,19 @@ _SYMMETRIC = 1e-6  # relative size of J - J^T that rounding explains
 
 
 class AsymmetryWarning(UserWarning):
-    """The couplings are not symmetric: the energy is no Lyapunov function."""
+    """The couplings are not symmetric: the energy is no Lyapunov function.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import sntorch as snt
+    >>> cell = snt.SNTCell(torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always")
+    ...     _ = HopfieldEnergy(cell)
+    >>> [each.category.__name__ for each in told]
+    ['AsymmetryWarning']
+    """
 
 
 @final

@@ -33,7 +33,15 @@ _NEWTON = 12  # iterations, of which a few are needed
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Attractor(Result):
-    """A fixed point or a limit cycle of a flow."""
+    """A fixed point or a limit cycle of a flow.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> cycle = find_cycle(snt.systems.TanhRing(), torch.tensor([1.0, 0.0]).double())
+    >>> cycle.kind, cycle.stable, round(cycle.period, 4)
+    ('limit cycle', True, 9.8832)
+    """
 
     states: Tensor
     """(P, N), along a cycle equally spaced in time; P = 1 for a fixed point."""

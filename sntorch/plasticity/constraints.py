@@ -87,7 +87,16 @@ class Masked(_Constraint):
 
 @dataclasses.dataclass(frozen=True)
 class SignPreserving(_Constraint):
-    """Stop every coupling at zero: one that arrives there is gone, one that is zero stays zero."""
+    """Stop every coupling at zero: one that arrives there is gone, one that is zero stays zero.
+
+    Examples
+    --------
+    >>> from sntorch.plasticity import AntiHebbian
+    >>> J, one = torch.tensor([[0.2, 0.0], [0.0, -0.2]]), torch.ones(2)
+    >>> J + SignPreserving(AntiHebbian(rate=1.0))(J, one, one)  # 0.2 would have become -0.3
+    tensor([[ 0.0000,  0.0000],
+            [ 0.0000, -0.7000]])
+    """
 
     def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
         """Return dJ with J (J + dJ) >= 0, and 0 where J = 0."""
@@ -111,6 +120,14 @@ class Normalised(_Constraint):
         p >= 1: 1 keeps the sum of strengths, 2 the length.
     norm
         The norm to be kept; None is that of J before the change.
+
+    Examples
+    --------
+    >>> from sntorch.plasticity import AntiHebbian
+    >>> J = torch.tensor([[3.0, 4.0]])
+    >>> rule = Normalised(AntiHebbian(rate=2.0))
+    >>> (J + rule(J, torch.tensor([1.0, 0.0]), torch.ones(1))).norm()
+    tensor(5.)
     """
 
     order: float = 2.0

@@ -108,6 +108,13 @@ class Dauce(CouplingRule):
     References
     ----------
     E. Dauce, M. Quoy, B. Cessac, B. Doyon, M. Samuelides, Neural Networks 11 (1998) 521.
+
+    Examples
+    --------
+    >>> rule = Dauce(rate=1.0, activity=0.5)
+    >>> rule(torch.zeros(2, 2), torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0]))
+    tensor([[ 0.1250,  0.0000],
+            [-0.1250, -0.0000]])
     """
 
     rate: float = 0.1
@@ -129,6 +136,12 @@ class Covariance(CouplingRule):
     References
     ----------
     T. J. Sejnowski, Journal of Mathematical Biology 4 (1977) 303.
+
+    Examples
+    --------
+    >>> pre = torch.tensor([[0.0, 1.0], [1.0, 0.0]])  # two steps of two senders in turn
+    >>> Covariance(rate=1.0)(torch.zeros(1, 2), pre, torch.tensor([[0.0], [1.0]]))
+    tensor([[ 0.1250, -0.1250]])
     """
 
     rate: float = 0.1
@@ -149,6 +162,11 @@ class AntiHebbian(CouplingRule):
     References
     ----------
     P. Foldiak, Biological Cybernetics 64 (1990) 165.
+
+    Examples
+    --------
+    >>> AntiHebbian(rate=1.0)(torch.zeros(1, 2), torch.tensor([1.0, 0.0]), torch.tensor([1.0]))
+    tensor([[-0.5000, -0.0000]])
     """
 
     rate: float = 0.1
@@ -173,6 +191,15 @@ class Oja(CouplingRule):
     References
     ----------
     E. Oja, Journal of Mathematical Biology 15 (1982) 267.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[2.0, 2.0], [-2.0, -2.0]])  # samples along the diagonal
+    >>> J = torch.tensor([[1.0, 0.0]])
+    >>> for _ in range(100):
+    ...     J = J + Oja(rate=0.05)(J, x, x @ J.T)
+    >>> J  # the leading direction, of unit length
+    tensor([[0.7071, 0.7071]])
     """
 
     rate: float = 0.1
@@ -199,6 +226,15 @@ class BCM(CouplingRule):
     ----------
     E. L. Bienenstock, L. N. Cooper, P. W. Munro, Journal of Neuroscience 2 (1982) 32.
     N. Intrator, L. N. Cooper, Neural Networks 5 (1992) 3.
+
+    Examples
+    --------
+    >>> patterns = torch.eye(2)  # seen in turn
+    >>> J = torch.tensor([[0.6, 0.5]])
+    >>> for _ in range(3000):
+    ...     J = J + BCM(rate=0.02)(J, patterns, patterns @ J.T)
+    >>> J.round(decimals=3) + 0  # selective: K = 2 for one pattern, 0 for the other
+    tensor([[2., 0.]])
     """
 
     rate: float = 0.01
@@ -232,6 +268,13 @@ class RateSTDP(CouplingRule):
     References
     ----------
     S. Song, K. D. Miller, L. F. Abbott, Nature Neuroscience 3 (2000) 919.
+
+    Examples
+    --------
+    >>> early, late = torch.tensor([[1.0], [0.0], [0.0]]), torch.tensor([[0.0], [1.0], [0.0]])
+    >>> rule, J = RateSTDP(), torch.zeros(1, 1)
+    >>> bool(rule(J, early, late) > 0), bool(rule(J, late, early) > 0)  # who comes first
+    (True, False)
     """
 
     potentiation: float = 0.1
@@ -264,6 +307,12 @@ class SynapticScaling(CouplingRule):
     ----------
     G. G. Turrigiano, K. R. Leslie, N. S. Desai, L. C. Rutherford, S. B. Nelson, Nature 391 (1998)
     892; the linear form is van Rossum, Bi, Turrigiano, Journal of Neuroscience 20 (2000) 8812.
+
+    Examples
+    --------
+    >>> rule = SynapticScaling(rate=1.0, activity=0.5)
+    >>> rule(torch.tensor([[1.0, 2.0]]), torch.zeros(2), torch.tensor([0.3]))  # a fifth more
+    tensor([[0.2000, 0.4000]])
     """
 
     rate: float = 0.1

@@ -103,6 +103,13 @@ class GainHomeostasis(_Homeostasis):
         h > 0, in epochs; None keeps the rate.
     power
         q_0 >= 0, the mean square activity that every neuron should have.
+
+    Examples
+    --------
+    >>> import torch
+    >>> rule = GainHomeostasis(rate=0.5, power=0.3)
+    >>> rule(torch.ones(2), torch.zeros(2), torch.tensor([0.1, 0.9]))
+    tensor([ 0.1450, -0.2550])
     """
 
     target: ClassVar[str] = "gain"

@@ -41,7 +41,17 @@ __all__ = ["CouplingRule", "Rule", "Synapses", "series"]
 
 
 class Rule(abc.ABC):
-    """A change of one quantity of a network: subclass with `target` and `__call__`."""
+    """A change of one quantity of a network: subclass with `target` and `__call__`.
+
+    Examples
+    --------
+    >>> class Fatigue(Rule):  # thresholds that grow with the activity
+    ...     target = "threshold"
+    ...     def __call__(self, value, pre, post, /):
+    ...         return 0.1 * series("post", post, value.shape[-1], value).flatten(0, -2).mean(0)
+    >>> Fatigue()(torch.zeros(2), torch.zeros(2), torch.tensor([1.0, -1.0]))
+    tensor([ 0.1000, -0.1000])
+    """
 
     target: ClassVar[str]
     """Which quantity of an `SNTCell` changes: ``coupling``, ``threshold`` or ``gain``."""
@@ -56,7 +66,16 @@ class Rule(abc.ABC):
 
 
 class CouplingRule(Rule):
-    """A change of couplings: subclass with `change`, written for the synapses that exist."""
+    """A change of couplings: subclass with `change`, written for the synapses that exist.
+
+    Examples
+    --------
+    >>> class Hebb(CouplingRule):
+    ...     def change(self, J, pre, post):
+    ...         return J.outer(0.1 * post, pre)
+    >>> Hebb()(torch.zeros(1, 2), torch.tensor([1.0, 0.0]), torch.tensor([1.0]))
+    tensor([[0.1000, 0.0000]])
+    """
 
     target: ClassVar[str] = "coupling"
 

@@ -123,6 +123,18 @@ def report(result: object) -> Figure:
     ------
     ValueError
         If there is no report of such a record.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sntorch as snt
+    >>> epoch, loss = torch.arange(3), torch.tensor([2.0, 1.0, 0.5])
+    >>> curves = {"train/loss": loss, "val/loss": loss}
+    >>> history = snt.results.TrainingHistory(
+    ...     title="digits", epoch=epoch, curves=curves, before={}, after={}
+    ... )
+    >>> len(snt.plot.report(history).axes)
+    1
     """
     known = ", ".join(sorted(kind.__name__ for kind in report.registry if kind is not object))
     raise ValueError(f"result: expected one of {known}, got {type(result).__name__}")
@@ -135,6 +147,15 @@ def figure(*results: Result, title: str | None = None) -> Figure:
     ------
     ValueError
         Without any record, and if there is no picture of one of them.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> cell = snt.SNTCell(snt.couplings.gaussian(10))
+    >>> spectrum = snt.analysis.jacobian_spectrum(cell, torch.zeros(10))
+    >>> exponents = snt.analysis.lyapunov_spectrum(cell, torch.zeros(10), 50)
+    >>> [ax.get_xlabel() for ax in figure(spectrum, exponents).axes]
+    ['real part of λ (per step)', 'index']
     """
     if not results:
         raise ValueError("results: expected at least one record, got none")

@@ -44,6 +44,16 @@ def learning(history: LearningHistory) -> Figure:
     ------
     ValueError
         If `history` is no `LearningHistory`, or nothing was observed.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> cell = snt.SNTCell(snt.couplings.gaussian(10), transfer="tanh01", trainable=())
+    >>> rule, u = snt.plasticity.HebbianForgetting(), cell.coupling[0]
+    >>> norm = {"norm of J": lambda f, u: f.coupling.norm()}
+    >>> history = snt.plasticity.learn(cell, rule, u, 2, steps=5, observe=norm)
+    >>> learning(history).axes[0].get_ylabel()
+    'norm of J'
     """
     if not isinstance(history, LearningHistory):
         raise ValueError(f"history: expected a LearningHistory, got {type(history).__name__}")

@@ -84,7 +84,18 @@ def _(result: Regime, ax: Axes | None = None) -> Axes:
 
 
 def panels(results: Mapping[str, Result], below: Result, title: str | None = None) -> Figure:
-    """Return a figure with a row of named records, and a wide one below."""
+    """Return a figure with a row of named records, and a wide one below.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sntorch as snt
+    >>> cell = snt.SNTCell(snt.couplings.gaussian(10))
+    >>> spectrum = snt.analysis.jacobian_spectrum(cell, torch.zeros(10))
+    >>> fig = panels({"gain 1": spectrum}, snt.analysis.max_lyapunov(cell, torch.zeros(10), 50))
+    >>> len(fig.axes)
+    2
+    """
     with style():
         fig = StyledFigure(figsize=(3.3 * max(len(results), 2), 8.6))
         grid = fig.add_gridspec(2, max(len(results), 1), height_ratios=[1.6, 1])
@@ -100,7 +111,16 @@ def panels(results: Mapping[str, Result], below: Result, title: str | None = Non
 def along(
     x: Tensor, y: Tensor, error: Tensor, names: Sequence[str], ax: Axes | None = None
 ) -> Axes:
-    """Return axes with curves y (P, k) against a parameter x (P,), and the name of every value."""
+    """Return axes with curves y (P, k) against a parameter x (P,), and the name of every value.
+
+    Examples
+    --------
+    >>> import torch
+    >>> gain, exponent = torch.tensor([0.5, 1.5]), torch.tensor([[-0.7], [0.1]])
+    >>> ax = along(gain, exponent, torch.full((2, 1), 0.01), ["rest", "chaos"])
+    >>> [text.get_text() for text in ax.texts]
+    ['rest', 'chaos']
+    """
     ax = on(ax)
     at, curves, errors = finite(x), finite(y), np.nan_to_num(finite(error))
     for i in range(curves.shape[1] - 1, -1, -1):

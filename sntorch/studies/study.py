@@ -22,7 +22,15 @@ __all__ = ["Study", "write"]
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Study(Result, abc.ABC):
-    """The record of a study, complete or on the way."""
+    """The record of a study, complete or on the way.
+
+    Examples
+    --------
+    >>> from sntorch import studies
+    >>> *_, study = studies.phase_diagram.run(points=5)
+    >>> sorted(study.scalars())[:1], type(study.picture()).__name__
+    (['chaotic'], 'StyledFigure')
+    """
 
     @property
     @abc.abstractmethod

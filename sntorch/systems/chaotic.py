@@ -34,6 +34,12 @@ class Lorenz(Explicit, Flow):
     References
     ----------
     E. N. Lorenz, J. Atmos. Sci. 20 (1963) 130.
+
+    Examples
+    --------
+    >>> lorenz = Lorenz()
+    >>> torch.trace(lorenz.jacobian(torch.ones(3)))  # volumes contract at this rate everywhere
+    tensor(-13.6667)
     """
 
     size = 3
@@ -101,6 +107,11 @@ class Roessler(Explicit, Flow):
     References
     ----------
     O. E. Roessler, Phys. Lett. A 57 (1976) 397.
+
+    Examples
+    --------
+    >>> Roessler().drift(torch.tensor([1.0, 0.0, 0.0]))
+    tensor([-0.0000, 1.0000, 0.2000])
     """
 
     size = 3

@@ -32,6 +32,12 @@ class Henon(Explicit, Dynamics):
     References
     ----------
     M. Henon, Commun. Math. Phys. 50 (1976) 69.
+
+    Examples
+    --------
+    >>> henon = Henon()
+    >>> henon.map(torch.zeros(2)), torch.linalg.det(henon.jacobian(torch.zeros(2)))
+    (tensor([1., 0.]), tensor(-0.3000))
     """
 
     size = 2
@@ -74,6 +80,12 @@ class Logistic(Explicit, Dynamics):
     References
     ----------
     R. M. May, Nature 261 (1976) 459.
+
+    Examples
+    --------
+    >>> Logistic(4.0).map(torch.tensor([0.25])), Logistic(2.0).fixed_points
+    (tensor([0.7500]), tensor([[0.0000],
+            [0.5000]], dtype=torch.float64))
     """
 
     size = 1
@@ -108,6 +120,11 @@ class CatMap(Explicit, Dynamics):
     References
     ----------
     V. I. Arnold, A. Avez, Ergodic Problems of Classical Mechanics, Benjamin 1968.
+
+    Examples
+    --------
+    >>> CatMap().map(torch.tensor([0.5, 0.25]))
+    tensor([0.2500, 0.7500])
     """
 
     size = 2
@@ -143,6 +160,11 @@ class Ikeda(Explicit, Dynamics):
     ----------
     K. Ikeda, Opt. Commun. 30 (1979) 257; S. M. Hammel, C. K. R. T. Jones, J. V. Moloney, J. Opt.
     Soc. Am. B 2 (1985) 552.
+
+    Examples
+    --------
+    >>> round(float(torch.linalg.det(Ikeda().jacobian(torch.zeros(2)))), 4)  # mu^2
+    0.81
     """
 
     size = 2

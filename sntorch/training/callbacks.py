@@ -55,6 +55,15 @@ class LyapunovMonitor(Monitor):
         How many exponents.
     part, every_n_epochs, rows, figures
         As in `Monitor`.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> from sntorch.training.probes import Probe
+    >>> f, x = snt.as_dynamics(torch.nn.GRU(3, 16)), torch.randn(40, 4, 3)
+    >>> seen = LyapunovMonitor(k=2).look(Probe(f=f, u=torch.zeros(4, 16), x=x, steps=40))
+    >>> seen["lyapunov"].exponents.shape  # what a trainer has logged every second epoch
+    torch.Size([4, 2])
     """
 
     name = "lyapunov"
@@ -84,6 +93,15 @@ class SpectrumMonitor(Monitor):
         At how many states, spread over the sequences and over time.
     part, every_n_epochs, rows, figures
         As in `Monitor`; as many rows as states by default.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> from sntorch.training.probes import Probe
+    >>> f, x = snt.as_dynamics(torch.nn.GRU(3, 16)), torch.randn(20, 4, 3)
+    >>> seen = SpectrumMonitor(states=6).look(Probe(f=f, u=torch.zeros(4, 16), x=x, steps=20))
+    >>> seen["spectrum"].eigenvalues.shape
+    torch.Size([6, 16])
     """
 
     name = "spectrum"
@@ -135,6 +153,15 @@ class FluxMonitor(Monitor):
         Steps that count.
     part, every_n_epochs, rows, figures
         As in `Monitor`; there is one walker per row.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> from sntorch.training.probes import Probe
+    >>> cell = snt.SNTCell(snt.couplings.gaussian(8), gain=0.5, noise=0.1)
+    >>> probe = Probe(f=cell, u=torch.zeros(4, 8), x=None, steps=20)
+    >>> list(FluxMonitor(burn_in=20, steps=50).look(probe, full=False))
+    ['flux', 'area']
     """
 
     name = "flux"
@@ -196,6 +223,15 @@ class MeanFieldMonitor(Monitor):
         by default the network is one population.
     part, every_n_epochs, rows, figures
         As in `Monitor`; the part must be an SNT network.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> from sntorch.training.probes import Probe
+    >>> cell = snt.SNTCell(0.5 * torch.eye(100).roll(1, 0))  # variance 0.25 / N, mean 0.5 / N
+    >>> probe = Probe(f=cell, u=torch.zeros(4, 100), x=None, steps=20)
+    >>> round(float(MeanFieldMonitor().look(probe)["meanfield"].lyapunov), 2)  # ln 0.5
+    -0.69
     """
 
     name = "meanfield"

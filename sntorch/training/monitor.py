@@ -50,6 +50,19 @@ class Monitor(pl.Callback, abc.ABC):
     ------
     ValueError
         At setup, before any training, if the model has no such part, or only half precision.
+
+    Examples
+    --------
+    >>> from sntorch.analysis import ParticipationRatio, participation_ratio
+    >>> from sntorch.dynamics import rollout
+    >>> class Dimension(Monitor):  # how many dimensions the states fill while the network reads
+    ...     name = "dimension"
+    ...     records = {"dimension": ParticipationRatio}
+    ...     def look(self, probe, *, full=True):
+    ...         orbit = rollout(probe.f, probe.u, probe.steps, x=probe.x)
+    ...         return {"dimension": participation_ratio(orbit)}
+    >>> Dimension(every_n_epochs=5).state_key
+    'Dimension[None]'
     """
 
     name: ClassVar[str]

@@ -156,6 +156,16 @@ class PlasticityMonitor(Monitor):
     ------
     ValueError
         At setup, before any training, if the network has no plastic parts.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> from sntorch.training.probes import Probe
+    >>> cell = snt.SNTCell(snt.couplings.gaussian(10), gain=0.5)
+    >>> watch = PlasticityMonitor(rule=snt.plasticity.Oja())
+    >>> probe = Probe(f=cell, u=torch.rand(4, 10), x=None, steps=20)
+    >>> float(watch.look(probe)["plasticity"].change)  # nothing yet: this is the first look
+    0.0
     """
 
     name = "plasticity"

@@ -28,6 +28,15 @@ class ExactResume(pl.Callback):
     then ends on the same bits as one that was not, provided the order of the data depends on the
     epoch alone (`EpochSampler`).  Loggers are flushed at each checkpoint, so that their curves
     reach at least as far as it does.
+
+    Examples
+    --------
+    >>> saved = {}
+    >>> resume = ExactResume()
+    >>> trainer = pl.Trainer(callbacks=[resume], logger=False, enable_checkpointing=False)
+    >>> resume.on_save_checkpoint(trainer, pl.LightningModule(), saved)
+    >>> sorted(saved[ExactResume.key])
+    ['cells', 'cuda', 'numpy', 'python', 'torch']
     """
 
     key = "sntorch.random"
@@ -95,6 +104,14 @@ class RunRecorder(pl.Callback):
     ------
     ValueError
         In the sanity check, if `metric` is not logged.
+
+    Examples
+    --------
+    >>> recorder = RunRecorder()
+    >>> recorder.load_state_dict({"rows": {0: {"val/loss": 2.0}, 1: {"val/loss": 1.0}}})
+    >>> trainer = pl.Trainer(logger=False, enable_checkpointing=False)
+    >>> recorder.history(trainer, "two epochs").curves["val/loss"]
+    tensor([2., 1.])
     """
 
     def __init__(self, metric: str | None = None) -> None:

@@ -57,6 +57,16 @@ class FixedPointMonitor(Monitor):
         Steps of a search at most; one costs N^3, for every start.
     part, every_n_epochs, rows, figures
         As in `Monitor`.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> from sntorch.training.probes import Probe
+    >>> cell = snt.SNTCell(torch.eye(2, dtype=torch.float64), gain=2.0)
+    >>> probe = Probe(f=cell, u=torch.tensor([[0.1, -0.1], [0.1, 0.1]]).double(), x=None, steps=40)
+    >>> seen = FixedPointMonitor(starts=4).look(probe)
+    >>> seen["points"].unique().unstable  # two of the four wells were visited
+    tensor([0, 0])
     """
 
     name = "fixed_points"

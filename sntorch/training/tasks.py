@@ -97,6 +97,19 @@ class Task(pl.LightningDataModule, abc.ABC):
 
     Of classification y are classes, (B,) or (B, T) where every step is read; steps with class -100
     count neither in the loss nor in the accuracy.  Of regression y is (B, O) or (B, T, O).
+
+    Examples
+    --------
+    >>> class Sign(Task):  # the sign of the sum of a sequence
+    ...     input_size, output_size, chance, good = 1, 2, 0.5, 0.95
+    ...     def setup(self, stage):
+    ...         x = torch.randn(60, 10, 1)
+    ...         whole = TensorDataset(x, (x.sum((1, 2)) > 0).long())
+    ...         self.parts = dict.fromkeys(("train", "val", "test"), whole)
+    >>> task = Sign(batch_size=8, seed=0)
+    >>> task.setup("fit")
+    >>> [tuple(part.shape) for part in next(iter(task.train_dataloader()))]
+    [(8, 10, 1), (8,)]
     """
 
     kind: str = "classification"
