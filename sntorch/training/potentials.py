@@ -385,11 +385,11 @@ class PotentialLearner(pl.LightningModule):
         options: dict[str, Any] = {"x": self.x, "diffusion": self.diffusion}
         found = examine(self.dynamics, self.potential, u, truth=self.truth, probes=self._probes,
                         generator=torch.Generator(u.device), **options).scalars()  # fmt: skip
-        seen = epr_loss(self.dynamics, self.potential, train.states, **options)
+        seen = epr_loss(self.dynamics, self.potential, train.states, **options).detach()
         found["gap"] = found["entropy_production"] - float(seen)
         found["entropy_production_train"] = float(seen)
         if self.truth is not None:
-            exact = epr_loss(self.dynamics, self.truth, u, **options)
+            exact = epr_loss(self.dynamics, self.truth, u, **options).detach()
             found["entropy_production_known"] = float(exact)
             if self.box is not None:
                 found["error"] = self._box_error(u)

@@ -108,13 +108,14 @@ def test_hjb_loss_adds_the_squared_residual_of_broader_states():
     V = lambda v: 1.1 * well.potential(v)  # noqa: E731
     at = hjb_residual(well, V, u).square().mean() / 0.01
     assert_close(hjb_loss(well, V, u, weight=2.0, spread=0.0), epr_loss(well, V, u) + 2 * at)
-    # with random directions the two factors are independent: no bias from their scatter
+    # at states of the well the scatter of random directions would show in a squared residual
+    u = 0.3 * u + torch.tensor([1.0, 0.0])
+    at = hjb_residual(well, V, u).square().mean() / 0.01
     many = u.repeat(100, 1)
     found = hjb_loss(well, V, many, weight=2.0, spread=0.0, probes=1).detach()
     expected = (epr_loss(well, V, u) + 2 * at).detach()
-    assert_close(found, expected, rtol=0.02, atol=0)
     single = hjb_residual(well, V, many, probes=1).square().mean().detach() / 0.01
-    assert float(single / at.detach()) > 1.1  # a squared residual would have it
+    assert abs(float(found - expected)) < 0.2 * float(2 * (single - at.detach()))
 
 
 @pytest.mark.parametrize("probes", [None, 4])
