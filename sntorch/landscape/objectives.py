@@ -59,6 +59,7 @@ __all__ = [
 _EXACT = 8  # neurons up to which second derivatives are exact by default
 _STILL = 3e-3  # of the mean |F|^2, below which a state counts as critical
 _FAR = 30.0  # spreads from the mean, where a potential that grows is higher than anywhere near
+_STEADY = 0.1  # of the growth until there, which must come again over the same distance
 _LOOKED_AT = 32  # states there
 
 
@@ -462,25 +463,28 @@ def divergence(
 
 
 def check_growth(potential: Potential, u: Tensor) -> None:
-    """Refuse a potential that is no higher far away than at the states.
+    """Refuse a potential that is bounded, or no higher far away than at the states.
 
     Raises
     ------
     ValueError
-        If at 30 spreads from the mean, in the direction of some of the states, it is not.
+        If at 30 spreads from the mean, in the direction of some of the states, it has not grown, or
+        hardly grows from there to twice the distance.
     """
     with torch.no_grad():
         rows = u.detach().reshape(-1, u.shape[-1])
         mean = rows.mean(0)
         some = rows[:: max(1, math.ceil(len(rows) / _LOOKED_AT))] - mean
-        reach = _FAR * some.norm(dim=-1).max()
-        far = mean + reach * some / some.norm(dim=-1, keepdim=True).clamp(min=1e-30)
         moved = some.norm(dim=-1) > 0
-        grown = potential.energy(far) > potential.energy(mean + some).max()
+        reach = _FAR * some.norm(dim=-1).max()
+        way = reach * some / some.norm(dim=-1, keepdim=True).clamp(min=1e-30)
+        climbed = potential.energy(mean + way) - potential.energy(mean + some).max()
+        beyond = potential.energy(mean + 2 * way) - potential.energy(mean + way)
+        grown = (climbed > 0) & (beyond > _STEADY * climbed)  # twice as far, and still growing
     if not bool((grown | ~moved).all()):
         raise ValueError(
             "potential: expected one that grows, since V = 0 solves the equation too; got one that "
-            "is no higher far away than at the states. Add a quadratic, or say bounded=True"
+            "is bounded or no higher far away than at the states. Add a quadratic, or say bounded=True"
         )
 
 

@@ -68,13 +68,23 @@ class Potential(nn.Module, abc.ABC):
             d_k, (K, N) for all states, or (K, ..., N).  The unit vectors give the Laplacian.
         """
 
-        def one(d: Tensor) -> Any:
-            slope = lambda s: torch.func.jvp(self.energy, (s,), (d,))[1]  # noqa: E731
-            return torch.func.jvp(slope, (u,), (d,))[1]
-
+        further = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
         if directions.ndim == 2:
             directions = directions.reshape(-1, *[1] * (u.ndim - 1), u.shape[-1])
-        return torch.vmap(one)(directions.expand(-1, *u.shape)).sum(0)
+        with torch.inference_mode(False), torch.enable_grad():
+            u = plain(u)
+            u = u if further and u.requires_grad else u.detach().requires_grad_()
+            slope = self.value_and_gradient(u)[1]
+            total = torch.zeros_like(slope[..., 0])
+            if not slope.requires_grad:
+                return total
+            for d in plain(directions):
+                (bent,) = torch.autograd.grad(
+                    (slope * d).sum(), u, create_graph=further, retain_graph=True,
+                    materialize_grads=True,
+                )  # fmt: skip
+                total = total + (bent * d).sum(-1)
+        return total if further else total.detach()
 
     def rate(self, u: Tensor) -> Tensor:
         """Return the activity (..., N) of which overlaps are taken: here the state itself."""

@@ -32,6 +32,8 @@ _TABLE = {
     "spectral radius": "spectrum/radius",
     "entropy production per neuron (nats/step)": "flux/entropy_production_per_neuron",
     "contraction rate (nats/step)": "flux/contraction_rate",
+    "entropy production of the walkers (nats/time)": "val/entropy_production",
+    "relative error of the potential": "val/error",
 }
 
 

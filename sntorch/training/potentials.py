@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset
 
 from sntorch import checks
 from sntorch.dynamics import Dynamics, as_dynamics, observing, rollout
@@ -385,11 +385,11 @@ class PotentialLearner(pl.LightningModule):
         options: dict[str, Any] = {"x": self.x, "diffusion": self.diffusion}
         found = examine(self.dynamics, self.potential, u, truth=self.truth, probes=self._probes,
                         generator=torch.Generator(u.device), **options).scalars()  # fmt: skip
-        seen = epr_loss(self.dynamics, self.potential, train.states, **options)
+        seen = epr_loss(self.dynamics, self.potential, train.states, **options).detach()
         found["gap"] = found["entropy_production"] - float(seen)
         found["entropy_production_train"] = float(seen)
         if self.truth is not None:
-            exact = epr_loss(self.dynamics, self.truth, u, **options)
+            exact = epr_loss(self.dynamics, self.truth, u, **options).detach()
             found["entropy_production_known"] = float(exact)
             if self.box is not None:
                 found["error"] = self._box_error(u)
@@ -445,7 +445,7 @@ def known_potential(f: object) -> Any:
     return f.potential if isinstance(f, DoubleWell | StuartLandau) and alike else None
 
 
-class _Batches(IterableDataset[Tensor]):
+class _Batches(Dataset[Tensor]):
     """A number of batches, each made when it is asked for."""
 
     def __init__(self, count: int, make: Callable[[], Tensor]) -> None:
@@ -454,9 +454,8 @@ class _Batches(IterableDataset[Tensor]):
     def __len__(self) -> int:
         return self.count
 
-    def __iter__(self) -> Iterator[Tensor]:
-        for _ in range(self.count):
-            yield self.make()
+    def __getitem__(self, index: int) -> Tensor:
+        return self.make()
 
 
 def _loader(batches: _Batches) -> DataLoader[Tensor]:
