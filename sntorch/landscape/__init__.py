@@ -31,9 +31,9 @@ from sntorch.landscape.gaussian import gaussian_landscape as gaussian_landscape
 from sntorch.landscape.grid import Grid as Grid
 from sntorch.landscape.hopfield import AsymmetryWarning as AsymmetryWarning
 from sntorch.landscape.hopfield import HopfieldEnergy as HopfieldEnergy
+from sntorch.landscape.hopfield import MatchedNetwork as MatchedNetwork
 from sntorch.landscape.increments import FlowEstimate as FlowEstimate
 from sntorch.landscape.increments import estimate_flow as estimate_flow
-from sntorch.landscape.hopfield import MatchedNetwork as MatchedNetwork
 from sntorch.landscape.intrinsic import Descent as Descent
 from sntorch.landscape.intrinsic import HamiltonJacobi as HamiltonJacobi
 from sntorch.landscape.intrinsic import descent as descent
