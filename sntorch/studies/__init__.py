@@ -17,6 +17,7 @@ from sntorch.studies import memory_capacity as memory_capacity
 from sntorch.studies import noise_suppresses_chaos as noise_suppresses_chaos
 from sntorch.studies import pattern_memory as pattern_memory
 from sntorch.studies import phase_diagram as phase_diagram
+from sntorch.studies import potential_dimension as potential_dimension
 from sntorch.studies import ring_landscape as ring_landscape
 from sntorch.studies import route_to_chaos as route_to_chaos
 from sntorch.studies import signal_transmission as signal_transmission
