@@ -108,7 +108,7 @@ def _stepped(
     """Do without gradients, in the memory of what is stored."""
     frame = _Frame(network.coupling, u)
     stored = u.new_empty(steps // every, *u.shape)
-    kept, last = frame.places(stored), frame.inside(u)
+    kept, last = frame.places(stored), frame.inside(u).contiguous()  # products keep its order
     spare = torch.empty_like(last), torch.empty_like(last)
     gain, leak = (None if q is None else frame.inside(q) for q in network[1:3])
     plus, phi = frame.product(), network.transfer
