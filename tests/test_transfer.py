@@ -13,7 +13,7 @@ from references import random_coupling, snt_step
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.transfer import TRANSFERS, Erf, Hill, Tanh, as_transfer
+from sntorch.transfer import TRANSFERS, Erf, Hill, Tanh, Transfer, as_transfer
 
 
 def hill(z):
@@ -201,10 +201,29 @@ def test_pair_at_full_and_at_no_correlation(name):
 
 @every_transfer
 def test_slope_of_the_pair_average_is_the_average_of_slopes(name):
-    """Price's theorem: d/dc E f f = E f' f', which at c = 0 is (E f')^2."""
+    """Price's theorem: d/dc E f f = E f' f', which is (E f')^2 at c = 0 and E f'^2 at c = v."""
     phi, m, v, step = TRANSFERS[name], 0.3, 1.2, 1e-4
     rise = (phi.product(m, v, step) - phi.product(m, v, -step)) / (2 * step)
     assert_close(rise, phi.slope(m, v) ** 2, rtol=1e-6, atol=1e-8)
+    closed = type(phi).product is not Transfer.product
+    if closed:
+        c = torch.tensor([-0.7, 0.2, 0.9], dtype=torch.float64)
+        rise = (phi.product(m, v, c + step) - phi.product(m, v, c - step)) / (2 * step)
+        assert_close(phi.slope_product(m, v, c), rise, rtol=1e-6, atol=1e-8)
+        assert_close(phi.slope_product(m, v, v), phi.slope_sq(m, v), rtol=1e-11, atol=0)
+    if closed or name == "tanh":
+        assert_close(phi.slope_product(m, v, 0.0), phi.slope(m, v) ** 2, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 8, 13])
+def test_hill_functions_of_every_steepness(n):
+    phi, z = Hill(n, 0.7), torch.tensor([-1.0, 0.0, 1e-3, 0.4, 0.7, 2.0, 1e200]).double()
+    power = (z.clamp(min=0) / 0.7) ** n
+    assert_close(phi(z)[:-1], (power / (1 + power))[:-1], rtol=1e-13, atol=0)
+    slope = n * (z[2:-1] / 0.7) ** (n - 1) / (1 + power[2:-1]) ** 2 / 0.7
+    assert_close(phi.derivative(z)[2:-1], slope, rtol=1e-13, atol=0)
+    assert phi(z)[-1] == 1
+    assert phi.derivative(z)[[0, 1, -1]].tolist() == [0, 0, 0]
 
 
 def test_closed_forms_of_the_reference():
