@@ -75,7 +75,14 @@ class Flow(Differentiable):
 
 @final
 class FunctionFlow(Flow):
-    """A callable ``u -> du/dt`` or ``(u, x) -> du/dt`` as a flow; made by `as_flow`."""
+    """A callable ``u -> du/dt`` or ``(u, x) -> du/dt`` as a flow; made by `as_flow`.
+
+    Examples
+    --------
+    >>> decay = as_flow(lambda u: -u, diffusion=0.5)
+    >>> decay.drift(torch.tensor([2.0])), decay.diffusion
+    (tensor([-2.]), 0.5)
+    """
 
     def __init__(
         self, fn: Callable[..., Any], *, size: int = -1, diffusion: Diffusion = 0.0

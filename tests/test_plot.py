@@ -789,3 +789,11 @@ def test_critical_line_and_replicas():
     np.testing.assert_allclose(line(ax, "common noise")[1], pair.distance_common.numpy())
     np.testing.assert_allclose(line(ax, "independent noise")[1], pair.distance_independent.numpy())
     assert ax.get_ylabel() == "mean square distance per neuron (u²)"
+
+
+def test_a_notebook_shows_axes_and_figures():
+    spectrum = lyapunov([0.1, -0.2])
+    for shown in (plot(spectrum), plot(spectrum).figure, figure(spectrum)):
+        assert shown._repr_png_().startswith(b"\x89PNG")
+    given = Figure().subplots()
+    assert type(plot(spectrum, given)) is Axes  # whoever gave it shows it

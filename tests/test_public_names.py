@@ -63,7 +63,7 @@ def returned():
 
 
 @functools.cache
-def tested():
+def words():
     """Return every word of the tests but of this one."""
     others = (p for p in ROOT.glob("tests/**/*.py") if p.name != pathlib.Path(__file__).name)
     return frozenset(word for path in others for word in re.findall(r"\w+", path.read_text()))
@@ -82,7 +82,7 @@ def shown(value):
 
 def named(name, value):
     makers = returned().get(value.__name__, ()) if is_record(value) else ()
-    return name in tested() or any(maker.__name__ in tested() for maker in makers)
+    return name in words() or any(maker.__name__ in words() for maker in makers)
 
 
 def test_the_walk_finds_them():

@@ -13,7 +13,20 @@ from references import random_coupling, snt_step
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.transfer import TRANSFERS, Erf, Hill, Tanh, Transfer, as_transfer
+from sntorch.transfer import (
+    TRANSFERS,
+    Erf,
+    Hill,
+    Linear,
+    NormalCdf,
+    Relu,
+    Sigmoid,
+    Softplus,
+    Tanh,
+    Tanh01,
+    Transfer,
+    as_transfer,
+)
 
 
 def hill(z):
@@ -101,6 +114,15 @@ def test_shape_and_dtype_are_kept(name, shape):
         z = torch.ones(shape, dtype=kind)
         for value in (TRANSFERS[name](z), *TRANSFERS[name].with_derivative(z)):
             assert (value.shape, value.dtype) == (z.shape, kind)
+
+
+@pytest.mark.parametrize(
+    "kind", [Tanh, Erf, NormalCdf, Tanh01, Sigmoid, Hill, Relu, Softplus, Linear]
+)
+def test_a_name_is_that_of_its_class(kind):
+    name = "".join(f"_{c.lower()}" if c.isupper() else c for c in kind.__name__)[1:]
+    assert type(as_transfer(name)) is kind
+    assert torch.equal(kind()(POINTS), TRANSFERS[name](POINTS))
 
 
 def test_names():

@@ -231,8 +231,8 @@ class BCM(CouplingRule):
     --------
     >>> patterns = torch.eye(2)  # seen in turn
     >>> J = torch.tensor([[0.6, 0.5]])
-    >>> for _ in range(3000):
-    ...     J = J + BCM(rate=0.02)(J, patterns, patterns @ J.T)
+    >>> for _ in range(600):
+    ...     J = J + BCM(rate=0.1)(J, patterns, patterns @ J.T)
     >>> J.round(decimals=3) + 0  # selective: K = 2 for one pattern, 0 for the other
     tensor([[2., 0.]])
     """

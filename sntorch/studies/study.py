@@ -28,8 +28,8 @@ class Study(Result, abc.ABC):
     --------
     >>> from sntorch import studies
     >>> *_, study = studies.phase_diagram.run(points=5)
-    >>> sorted(study.scalars())[:1], type(study.picture()).__name__
-    (['chaotic'], 'StyledFigure')
+    >>> study.progress
+    '25 points, 40% chaotic'
     """
 
     @property

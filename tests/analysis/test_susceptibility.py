@@ -9,6 +9,7 @@ from references import LinearMap, NoisyRotation, random_generator, settled
 from torch.testing import assert_close
 
 from sntorch.analysis import (
+    Resonance,
     susceptibility,
 )
 
@@ -78,6 +79,7 @@ def test_resonance():
     omega = torch.linspace(0, math.pi, 500, dtype=torch.float64)
     found = susceptibility(f, settled(f, 32), omega, lags=200, samples=64, method="tangent")
     (peak,) = found.resonances(0, 0)
+    assert peak == Resonance(peak.omega, peak.height, peak.width)
     assert peak.omega == pytest.approx(0.9, abs=0.01)
     assert peak.width == pytest.approx(2 * (1 - r), rel=0.06)
     assert peak.height == pytest.approx(float(found.modulus[:, 0, 0].max()))

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 import sntorch as snt
 from sntorch.landscape import (
+    Basin,
     covariance_at,
     cycle_covariance,
     find_cycle,
@@ -58,6 +59,7 @@ def test_linear_flow_is_exact():
     found = gaussian_landscape(flow, starts(4))
     exact = linear_flow(flow.A, flow.diffusion)
     basin = found.basins[0]
+    assert isinstance(basin, Basin)
     assert_close(basin.covariance[0], exact.covariance, rtol=1e-10, atol=1e-12)
     assert basin.entropy_production == pytest.approx(float(exact.entropy_production), rel=1e-10)
     assert basin.nonlinearity < 1e-12

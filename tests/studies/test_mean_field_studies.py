@@ -5,7 +5,7 @@ import torch
 
 import sntorch as snt
 from sntorch.plot import plot
-from sntorch.studies import mean_field_lyapunov, noise_suppresses_chaos, phase_diagram
+from sntorch.studies import Study, mean_field_lyapunov, noise_suppresses_chaos, phase_diagram
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +21,7 @@ def by_noise():
 
 
 def test_sizes_come_one_by_one(by_gain):
+    assert all(isinstance(each, Study) for each in by_gain)
     assert [each.progress[:5] for each in by_gain] == ["[1/2]", "[2/2]"]
     assert [each.exponents.shape for each in by_gain] == [(1, 2), (2, 2)]
     assert torch.equal(by_gain[0].exponents[0], by_gain[1].exponents[0])

@@ -15,10 +15,19 @@ from sntorch.training import (
     FluxMonitor,
     LyapunovMonitor,
     MeanFieldMonitor,
+    Monitor,
     SequenceModel,
     SpectrumMonitor,
 )
 from sntorch.training.probes import Listener, Probe, recurrent_part
+
+
+@pytest.mark.parametrize("kind", [FluxMonitor, LyapunovMonitor, MeanFieldMonitor, SpectrumMonitor])
+def test_monitors_tell_each_other_apart(kind):
+    one, other = kind(part="encoder"), kind(part="decoder")
+    assert isinstance(one, Monitor)
+    assert one.state_key != other.state_key
+    assert one.state_key.startswith(kind.__name__)
 
 
 def events(folder):

@@ -16,6 +16,7 @@ from sntorch.training import (
     LorenzTask,
     MackeyGlassTask,
     SequenceModel,
+    Task,
 )
 from sntorch.training.tasks import EpochSampler
 
@@ -34,6 +35,15 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 def data(task, part="train"):
     task.setup("fit")
     return task.parts[part].tensors
+
+
+@every_kind
+def test_a_task_says_what_it_is(kind):
+    task = KINDS[kind]()
+    assert isinstance(task, Task)
+    assert task.kind in ("classification", "regression")
+    better = task.good > task.chance if task.kind == "classification" else task.good < task.chance
+    assert better
 
 
 @every_kind
