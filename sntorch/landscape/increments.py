@@ -67,6 +67,8 @@ _FEW = 8  # rows, below which blocks in time are compared
 class EstimatedFlow(Flow):
     """A flow whose drift is a field in a basis; made by `FlowEstimate.flow`."""
 
+    coefficients: Tensor
+
     def __init__(self, field: Regression, diffusion: Tensor) -> None:
         super().__init__()
         self.size = field.coefficients.shape[-1]
