@@ -3,6 +3,7 @@
 from typing import Any
 
 import matplotlib
+import numpy as np
 import pytest
 import torch
 from references import random_generator
@@ -36,9 +37,9 @@ def test_planes_show_the_drift_and_where_it_is_known(orbit):
     assert (ax.get_xlabel(), ax.get_title(loc="left")) == ("u₁", "Flow from increments")
     found: list[Any] = [each for each in ax.collections if hasattr(each, "U")]
     (arrows,) = found
-    at = torch.from_numpy(arrows.get_offsets().data)
+    at = torch.from_numpy(np.array(arrows.get_offsets()))
     turned = -2 * at[:, 1] - at[:, 0]
-    assert torch.corrcoef(torch.stack([torch.from_numpy(arrows.U.data), turned]))[0, 1] > 0.99
+    assert torch.corrcoef(torch.stack([torch.from_numpy(np.array(arrows.U)), turned]))[0, 1] > 0.99
     hidden = record.map(lambda t: t * torch.nan)
     assert "no finite value" in note(plot(hidden))
 

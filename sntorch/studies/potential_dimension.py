@@ -153,10 +153,10 @@ def run(
     sizes: Sequence[int] = (16, 64, 256),
     kinds: Sequence[str] = KINDS,
     samples: int = 8192,
-    steps: int = 300,
+    steps: int = 200,
     batch: int = 1024,
     hidden: Sequence[int] = (128,),
-    lr: float = 5e-4,
+    lr: float = 2e-3,
     seed: int = 0,
 ) -> Iterator[PotentialDimension]:
     """Yield the study with one fit more each time.
