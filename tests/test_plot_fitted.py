@@ -1,6 +1,9 @@
 """Pictures of estimated flows: what they say, in one and more dimensions, and where nothing is."""
 
+from typing import Any
+
 import matplotlib
+import numpy as np
 import pytest
 import torch
 from references import random_generator
@@ -21,7 +24,7 @@ def orbit():
     return flow, snt.rollout(f, u, 300, generator=random_generator(1))[100:]
 
 
-def note(ax):
+def note(ax: Any) -> str:
     ax.figure.draw_without_rendering()
     return ax.get_legend().get_title().get_text()
 
@@ -32,20 +35,21 @@ def test_planes_show_the_drift_and_where_it_is_known(orbit):
     assert "n = 19800, D = 1" in note(ax)
     assert "slice through the mean" in note(ax)
     assert (ax.get_xlabel(), ax.get_title(loc="left")) == ("u₁", "Flow from increments")
-    (arrows,) = [each for each in ax.collections if hasattr(each, "U")]
-    at = torch.from_numpy(arrows.get_offsets().data)
+    found: list[Any] = [each for each in ax.collections if hasattr(each, "U")]
+    (arrows,) = found
+    at = torch.from_numpy(np.array(arrows.get_offsets()))
     turned = -2 * at[:, 1] - at[:, 0]
-    assert torch.corrcoef(torch.stack([torch.from_numpy(arrows.U.data), turned]))[0, 1] > 0.99
+    assert torch.corrcoef(torch.stack([torch.from_numpy(np.array(arrows.U)), turned]))[0, 1] > 0.99
     hidden = record.map(lambda t: t * torch.nan)
     assert "no finite value" in note(plot(hidden))
 
 
 def test_curves_of_one_coordinate(orbit):
     one = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64)
-    record = reduce_flow(*orbit, one, dt=0.05)
+    record = reduce_flow(orbit[0], orbit[1], one, dt=0.05)
     ax = plot(record)
     assert f"memory {float(record.memory):.2g}" in note(ax)
-    curve = ax.lines[0]
+    curve: Any = ax.lines[0]
     y = torch.from_numpy(curve.get_xdata()).reshape(-1, 1)
     torch.testing.assert_close(torch.from_numpy(curve.get_ydata()), record.flow.drift(y)[:, 0])
     assert ax.get_xlabel() == "y"

@@ -17,7 +17,8 @@ there F_dt and D_dt are exact, and so is first order.
 
 What scatters: the variance of F_dt is 2D / dt for every state that is seen, in all 2 D K / (n dt)
 for K functions, whatever dt is: the length n dt of the orbit decides, not the number of its states.
-The scatter has a rotation, too, so that it adds to the entropy production of the estimated flow,
+Second order scatters a little more: (5 - 3 rho) / 2 times the variance, rho the correlation of the
+functions over dt.  The scatter has a rotation, too, so that it adds to the entropy production of the estimated flow,
 `scatter` at most.
 
 Quadratic variation grows like the interval, and says so in `scaling`: its logarithm to base 2 from
@@ -66,6 +67,8 @@ _FEW = 8  # rows, below which blocks in time are compared
 @final
 class EstimatedFlow(Flow):
     """A flow whose drift is a field in a basis; made by `FlowEstimate.flow`."""
+
+    coefficients: Tensor
 
     def __init__(self, field: Regression, diffusion: Tensor) -> None:
         super().__init__()
