@@ -42,7 +42,7 @@ def forked(folder, commands, until=()):
     work = [[*head, *words] for *head, words in zip(places, patterns, commands, strict=True)]
     done = subprocess.run(
         [sys.executable, "-c", FORKS, json.dumps(work)],
-        capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=600,
+        capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=1500,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     outputs = [pathlib.Path(place).read_text() for place in places]
