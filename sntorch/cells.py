@@ -242,7 +242,7 @@ class SNTCell(Dynamics):
 
     def rate(self, u: Tensor) -> Tensor:
         """Return f(u) = phi(gain * u) (..., N), the activity that other neurons receive."""
-        return self.transfer(self.gain * u)
+        return self.transfer(u if _is(self.gain, 1.0) else self.gain * u)
 
     def check_entry(self, name: str, values: Tensor) -> Tensor:
         """Return `values` if they are in the domain of the quantity `name`."""

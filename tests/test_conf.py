@@ -85,7 +85,7 @@ STUDIES = {name: group for group in ("studies", "edge") for name in choices(f"ex
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_starts_with_the_arguments_of_its_configuration(name):
     cfg = composed([f"experiment={STUDIES[name]}/{name}"])
-    study = {"plastic": "gain_sweep"}.get(name, name)
+    study = "gain_sweep" if name == "plastic" else name
     assert cfg.study._target_ == f"sntorch.studies.{study}.run"
     target = getattr(sntorch.studies, study).run
     signature = inspect.signature(target)

@@ -1,5 +1,7 @@
 """The picture of a memory capacity shows the numbers of the record."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -44,7 +46,8 @@ def test_capacities_by_degree_are_bars():
     u = torch.zeros(3, 2).double()
     found = snt.analysis.information_capacity(f, u, 100, delays=[3, 2, 2])
     ax = plot(found)
-    heights = [bar.get_height() for bar in ax.patches]
+    patches: list[Any] = list(ax.patches)
+    heights = [bar.get_height() for bar in patches]
     np.testing.assert_allclose(heights, found.capacity.mean(0).numpy())
     assert ax.get_xlabel() == "degree"
     assert len(ax.get_lines()) >= 3 + 1

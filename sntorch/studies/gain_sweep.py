@@ -15,7 +15,9 @@ exponent itself, and starts from a wide range of gains may end alike.
 
 ``experiment=edge/gain_sweep`` takes about two minutes; a full one has
 ``size=128 seeds=10 updates=1500 samples=5000 delays=200``.  ``experiment=edge/plastic`` is the same
-study of networks whose synapses have a Hebbian trace (`sntorch.plasticity.PlasticSNTCell`).
+study of networks whose synapses have a Hebbian trace (`sntorch.plasticity.PlasticSNTCell`); their
+exponents are those of neurons and trace together, which no gain brings below that of the trace's
+own forgetting.
 """
 
 from __future__ import annotations

@@ -127,7 +127,8 @@ def test_the_peak_of_the_sweep_is_where_the_mean_is_largest(swept):
 
 @pytest.mark.slow
 def test_plastic_networks_are_swept_too():
-    found = next(gain_sweep.run(**SWEEP | {"swept": ["plastic"]}))
+    settings: dict[str, Any] = SWEEP | {"swept": ["plastic"]}
+    found = next(gain_sweep.run(**settings))
     assert found.kinds == ("SNT, plastic",)
     assert found.memory.isfinite().all()
     assert (found.exponents[..., 0] > math.log(0.9) - 0.05).all()  # what the trace forgets per step
@@ -184,9 +185,10 @@ def test_an_orthogonal_rnn_is_an_rnn_with_orthogonal_weights():
         orthogonal_rnn(1, 5, nonlinearity="relu").double(), torch.zeros(5).double(), 3, k=1
     )
     assert spectrum.exponents.shape == (1,)
-    for settings in ({"gain": 0.0}, {"nonlinearity": "gelu"}, {"hidden_size": 0}):
-        with pytest.raises(ValueError, match=f"{next(iter(settings))}: expected"):
-            orthogonal_rnn(**{"input_size": 1, "hidden_size": 4} | settings)
+    for wrong in ({"gain": 0.0}, {"nonlinearity": "gelu"}, {"hidden_size": 0}):
+        settings: dict[str, Any] = {"input_size": 1, "hidden_size": 4} | wrong
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):
+            orthogonal_rnn(**settings)
 
 
 def test_same_seed_same_numbers_whatever_was_drawn_before():
