@@ -31,7 +31,8 @@ _ELLIPSES = 60  # along a cycle
 def _(result: Attractor, ax: Axes | None = None) -> Axes:
     ax = on(ax)
     _states(ax, result)
-    slowest = float(array(result.rates).real[1 if result.period else 0 :].max(initial=-np.inf))
+    rates = np.real(array(result.rates))[1 if result.period else 0 :]
+    slowest = float(rates.max(initial=-np.inf))
     note = f"slowest rate {slowest:.3g} / unit of time" if np.isfinite(slowest) else ""
     return finish(ax, _name(result), result.states, note)
 

@@ -93,10 +93,10 @@ def _(result: ContractionGain, ax: Axes | None = None) -> Axes:
 def _(result: Event, ax: Axes | None = None) -> Axes:
     ax = on(ax)
     circle = np.exp(2j * np.pi * np.linspace(0, 1, 181))
-    ax.plot(circle.real, circle.imag, label="unit circle", **THEORY)
+    ax.plot(np.real(circle), np.imag(circle), label="unit circle", **THEORY)
     critical = array(result.eigenvalues).astype(complex).ravel()
     look: dict[str, Any] = {"color": DARK, "markersize": 7, "label": "critical multipliers"}
-    ax.plot(critical.real, critical.imag, _EVENTS.get(result.kind, "o"), **look)
+    ax.plot(np.real(critical), np.imag(critical), _EVENTS.get(result.kind, "o"), **look)
     ax.set_aspect("equal", adjustable="datalim")
     name_axes(ax, "real part of λ (per step)", "imaginary part of λ (per step)")
     note = f"at {result.parameter:.6g}"
