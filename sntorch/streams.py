@@ -12,5 +12,7 @@ __all__ = ["seeded"]
 def seeded(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a generator for a seed up to 9999, which begins elsewhere in torch's sequence."""
     generator = torch.Generator(device)
-    torch.rand(1 + 7919 * checks.count("seed", seed, low=0, high=9999), device=device, generator=generator)
+    torch.rand(
+        1 + 7919 * checks.count("seed", seed, low=0, high=9999), device=device, generator=generator
+    )
     return generator

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.streams import seeded
 from sntorch.analysis import max_lyapunov
 from sntorch.cells import SNTCell
 from sntorch.dynamics import Dynamics
 from sntorch.plot.canvas import THEORY
+from sntorch.streams import seeded
 from sntorch.transfer import as_transfer
 
 __all__ = [
