@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import sntorch
+from sntorch import training
 
 CONF = pathlib.Path(sntorch.config_dir())
 
@@ -91,6 +92,18 @@ def test_a_study_starts_with_the_arguments_of_its_configuration(name):
     signature = inspect.signature(target)
     signature.bind(**{str(key): value for key, value in cfg.study.items() if key != "_target_"})
     assert iter(instantiate(cfg.study))
+
+
+@pytest.mark.parametrize("name", choices("experiment/potential"))
+def test_a_potential_experiment_builds_its_learner(name, monkeypatch):
+    cell = sntorch.SNTCell(torch.eye(32), trainable=())
+    monkeypatch.setattr(training, "trained_gru", lambda **_settings: cell)
+    cfg = composed([f"experiment=potential/{name}"])
+    assert instantiate(cfg.task) is None
+    learner = instantiate(cfg.model)
+    assert isinstance(learner, training.PotentialLearner)
+    assert learner.configure_optimizers()
+    assert (cfg.metric, cfg.checkpoint.mode) == ("val/loss", "min")
 
 
 def test_every_study_has_a_configuration():

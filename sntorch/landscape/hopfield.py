@@ -13,8 +13,8 @@ the couplings have no eigenvalue below -(1 + gamma) / max f' (Marcus and Westerv
 
 Two traps.  With asymmetric couplings E is no Lyapunov function: it sees J + J^T alone.  And with
 additive noise exp(-E/D) is not the stationary density even for symmetric J, whose drift in u still
-has a curl, J_ij (f'(u_j) - f'(u_i)): E orders states, it is no -ln P.  Noise that matches the energy
-is D_i = T / f'(u_i), with the Ito drift d_i D_i: `MatchedNetwork`.
+has a curl, J_ij (f'(u_j) - f'(u_i)): E orders states, it is no -ln P.  The noise that
+matches the energy is D_i = T / f'(u_i), with the Ito drift d_i D_i: `MatchedNetwork`.
 """
 
 from __future__ import annotations

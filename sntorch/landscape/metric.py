@@ -1,7 +1,7 @@
 r"""How noise measures states: D = Db G with tr G = N, and what follows from it at given states.
 
-Everything about learned potentials is stated for P = exp(-V / Db), so that V has the unit of D, and
-the flux velocity is :math:`v = F + G \nabla V`.  A diffusion that depends on the state is a diagonal
+Learned potentials are stated for P = exp(-V / Db), so that V has the unit of D, and the flux
+velocity is :math:`v = F + G \nabla V`.  A diffusion that depends on the state is a diagonal
 D_i(u); with it Db = 1, V = U, and the drift that counts is F_i - d_i D_i (Ito).
 """
 
@@ -130,7 +130,9 @@ def map_noise(f: Dynamics, u: Tensor) -> tuple[Tensor, float]:
 def _local(diffusion: DiffusionField, u: Tensor) -> Metric:
     if not callable(diffusion):
         kind = type(diffusion).__name__
-        raise ValueError(f"diffusion: expected a function of states, got {kind}; a flow has its own")
+        raise ValueError(
+            f"diffusion: expected a function of states, got {kind}; a flow has its own"
+        )
     with recording(), torch.no_grad():
         D: Any = diffusion(u)
         if not isinstance(D, Tensor) or D.shape != u.shape:
@@ -140,7 +142,6 @@ def _local(diffusion: DiffusionField, u: Tensor) -> Metric:
             raise ValueError(f"diffusion: expected numbers > 0, got {float(D.min()):.4g}")
         eye = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
         slopes = [
-            torch.func.jvp(diffusion, (u,), (e.expand_as(u),))[1][..., i]
-            for i, e in enumerate(eye)
+            torch.func.jvp(diffusion, (u,), (e.expand_as(u),))[1][..., i] for i, e in enumerate(eye)
         ]
     return Metric(D=D, scale=1.0, local=True, divergence=torch.stack(slopes, -1))

@@ -18,7 +18,8 @@ exp(-V / Db) has a finite integral.  With w = 0, the start, V is the Gaussian of
 The gradient is a pass forward and one back, written out, so that a loss of the gradient is
 differentiated once and not twice.  Second derivatives along K directions go forward with the
 values: for h = tanh(z) and a direction d,
-:math:`d^2 h = h'\,d^2 z + h''\,(d z)^2`, at K + 2 times the cost of V, exact for the N unit vectors.
+:math:`d^2 h = h'\,d^2 z + h''\,(d z)^2`, at K + 2 times the cost of V, exact
+for the N unit vectors.
 
 `NetworkPotential` has the form of the energy of a graded network, without a quadratic,
 
@@ -127,7 +128,7 @@ class NeuralPotential(Potential):
 
     @torch.no_grad()
     def start(self, f: object, states: Tensor, x: Tensor | None = None) -> Self:
-        """Begin with the Gaussian solution for a flow or map at `states` (..., N); return the potential.
+        """Begin with the Gaussian solution of a flow or map at `states` (..., N); return V.
 
         For a flow L is that of the quadratic with the least EPR loss at the states, exact for a
         linear one up to their scatter; for a map, and without noise, exp(-V / Db) is the Gaussian

@@ -129,8 +129,8 @@ def hjb_loss(
               \qquad R = v \cdot \nabla V - D_b\, \nabla \cdot v.
 
     Both are least at V = -Db ln P, the second where the states of the first are few: its states are
-    the given ones with normal noise of `spread` standard deviations of each neuron.  The least value
-    is the entropy production.
+    the given ones with normal noise of `spread` standard deviations of each neuron.  The least
+    value is the entropy production.
 
     Parameters
     ----------
@@ -321,7 +321,7 @@ def map_loss(
     x: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    r"""Return :math:`\langle s \cdot S s + 2\, s \cdot \sigma B \rangle` (), s at u' = F(u) + sigma B.
+    r"""Return :math:`\langle s \cdot S s + 2\, s \cdot \sigma B \rangle` (), s at F(u) + sigma B.
 
     The noise of one step is the noise of denoising: grad ln P(u') is the mean of -S^-1 sigma B over
     the steps that lead to u', S = sigma sigma^T.  So the loss is least, at -<s . S s>, where
@@ -351,7 +351,8 @@ def map_loss(
     >>> import sntorch as snt
     >>> f = snt.as_dynamics(lambda u: 0.6 * u, noise=0.8)  # variance 1, Db = 0.32
     >>> u = torch.randn(9000, 1, generator=torch.Generator())
-    >>> values = [map_loss(f, lambda u, k=k: k * u.square().sum(-1) / 2, u) for k in (0.2, 0.32, 0.5)]
+    >>> wells = [lambda u, k=k: k * u.square().sum(-1) / 2 for k in (0.2, 0.32, 0.5)]
+    >>> values = [map_loss(f, well, u) for well in wells]
     >>> int(torch.stack(values).argmin())
     1
     """
@@ -484,7 +485,8 @@ def check_growth(potential: Potential, u: Tensor) -> None:
     if not bool((grown | ~moved).all()):
         raise ValueError(
             "potential: expected one that grows, since V = 0 solves the equation too; got one that "
-            "is bounded or no higher far away than at the states. Add a quadratic, or say bounded=True"
+            "is bounded or no higher far away than at the states. Add a quadratic, or say "
+            "bounded=True"
         )
 
 

@@ -67,7 +67,6 @@ class Potential(nn.Module, abc.ABC):
         directions
             d_k, (K, N) for all states, or (K, ..., N).  The unit vectors give the Laplacian.
         """
-
         further = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
         if directions.ndim == 2:
             directions = directions.reshape(-1, *[1] * (u.ndim - 1), u.shape[-1])

@@ -12,6 +12,7 @@ ends on the same bits as one that was not interrupted.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -77,7 +78,7 @@ class OrthogonalDecomposition(nn.Module):
         super().__init__()
         widths = [checks.count("size", size), *(checks.count("hidden", w) for w in hidden)]
         layers: list[nn.Module] = []
-        for n, m in zip(widths[:-1], widths[1:], strict=True):
+        for n, m in itertools.pairwise(widths):
             layers += [nn.Linear(n, m), nn.Tanh()]
         self.rotation = nn.Sequential(*layers, nn.Linear(widths[-1], size))
         self.weight, self.bounded = checks.positive("weight", weight), bounded
@@ -250,7 +251,7 @@ class PotentialLearner(pl.LightningModule):
             self.testers = self._walkers(2 * self.seed + 1)
 
     def on_fit_start(self) -> None:
-        """Let the walkers forget their start, begin with a Gaussian, and refuse what cannot work."""
+        """Let the walkers forget their start, begin with a Gaussian, refuse what cannot work."""
         train, test = self._both()
         if self._saved is not None:
             train.load_state_dict(self._saved["train"])
@@ -406,7 +407,9 @@ class PotentialLearner(pl.LightningModule):
         return float(relative_error(self.potential.energy(at), truth(at), scale))
 
     def _map_quality(self, f: Dynamics, u: Tensor) -> dict[str, float]:
-        orbit = torch.cat([u[None], rollout(f, u, 1, x=self.x, generator=torch.Generator(u.device))])
+        orbit = torch.cat(
+            [u[None], rollout(f, u, 1, x=self.x, generator=torch.Generator(u.device))]
+        )
         produced = entropy_production(f, orbit, x=self.x)
         slope = self.potential.gradient(u)
         virial = ((u - u.mean(0)) * slope).sum(-1).mean() / (self.size * map_noise(f, u)[1])

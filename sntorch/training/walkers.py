@@ -134,8 +134,8 @@ class Walkers:
             return u
         if count == len(u):
             raise ValueError(
-                f"dynamics: expected walkers that stay below limit = {self.limit:g}, got none after "
-                f"{self.steps} steps; give them a box, a smaller dt, or a start nearer home"
+                f"dynamics: expected walkers that stay below limit = {self.limit:g}, got none "
+                f"after {self.steps} steps; give them a box, a smaller dt, or a start nearer home"
             )
         self.escapes += count
         kept = u[~lost]

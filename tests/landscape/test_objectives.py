@@ -257,7 +257,7 @@ BOWL = lambda u: u.square().sum(-1)  # noqa: E731
         (lambda: epr_loss(snt.systems.DoubleWell(2, diffusion=torch.ones(2, 2)), BOWL, U),
          "positive definite"),
         (lambda: epr_loss(WELL, BOWL, U, diffusion=lambda u: -u.square()), "numbers > 0"),
-        (lambda: epr_loss(WELL, BOWL, U, diffusion=lambda u: u[:, 0]), "diffusion: expected numbers"),
+        (lambda: epr_loss(WELL, BOWL, U, diffusion=lambda u: u[:, 0]), "diffusion: expected num"),
         (lambda: epr_loss(WELL, BOWL, U[0]), "states: expected several"),
         (lambda: epr_loss(WELL, BOWL, U / 0), "states: expected finite"),
         (lambda: epr_loss(WELL, lambda u: u, U), "one number per row"),
