@@ -33,9 +33,9 @@ from sntorch import checks
 from sntorch.analysis import AccuracyWarning
 from sntorch.dynamics import observing
 from sntorch.flows import Flow, as_flow
+from sntorch.landscape.fitted import FittedFlow, basis_for, scatter_of, steadiness, unsteady
 from sntorch.landscape.grid import diffusion_of
 from sntorch.landscape.groups import check_orbit, jackknife, pooled
-from sntorch.landscape.increments import FittedFlow, basis_for, scatter_of, steadiness, unsteady
 from sntorch.landscape.regression import Regression, regress
 from sntorch.landscape.samples import effective_samples
 from sntorch.results import over_rows

@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from torch import Tensor
 
 from sntorch.landscape.bases import Polynomial, Splines
-from sntorch.landscape.increments import FittedFlow
+from sntorch.landscape.fitted import FittedFlow
 from sntorch.landscape.reduction import ReducedFlow
 from sntorch.plot.canvas import (
     DARK,

@@ -14,8 +14,8 @@ which needs no potential, averaged over the test states.  The EPR loss comes out
 of training and high on those of the test; how far they are apart is the price of too few states: a
 quadratic has N(N + 1)/2 numbers.  Of linear networks V itself is known, too.
 
-The cost is the CPU time of one gradient step, median of all, beside one pass forward and back of the
-potential alone on the same batch.
+The cost is the CPU time of one gradient step, median of all, beside one pass forward and back of
+the potential alone on the same batch.
 
 The default takes N = 16, 64 and 256 in about a minute; the full setting is
 ``sizes: [16, 64, 256, 512], samples: 65536, steps: 4000``.
