@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -58,6 +59,8 @@ def style() -> Iterator[None]:
     >>> axes.spines["top"].get_visible()
     False
     """
+    if "matplotlib.pyplot" in sys.modules:
+        matplotlib.get_backend()  # chosen inside, it would be undone, and a notebook shows nothing
     with matplotlib.rc_context(_RC):
         yield
 
