@@ -6,7 +6,6 @@ import contextlib
 import functools
 import io
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -59,10 +58,13 @@ def style() -> Iterator[None]:
     >>> axes.spines["top"].get_visible()
     False
     """
-    if "matplotlib.pyplot" in sys.modules:
-        matplotlib.get_backend()  # chosen inside, it would be undone, and a notebook shows nothing
     with matplotlib.rc_context(_RC):
-        yield
+        try:
+            yield
+        finally:
+            # A notebook turns this on with its first figure; undone here, it would not show it.
+            interactive = matplotlib.is_interactive()
+    matplotlib.interactive(interactive)
 
 
 def _png(fig: Any) -> bytes:
