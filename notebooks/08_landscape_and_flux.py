@@ -58,7 +58,7 @@ for b in asymmetries:
     orbit = snt.rollout(walk, torch.randn(200, 2), 1500)[500:]
     produced = landscape.entropy_production(walk, orbit).value
     simulated.append((float(produced.mean()), float(produced.std()) / 200**0.5))
-    density = landscape.fokker_planck(ring, landscape.Grid([-3.5] * 2, [3.5] * 2, 100), modes=0)
+    density = landscape.fokker_planck(ring, landscape.Grid([-3.5] * 2, [3.5] * 2, 160), modes=0)
     exact.append(float(density.entropy_production))
 with snt.plot.style():
     fig, ax = plt.subplots(figsize=(4.6, 3.4))

@@ -44,7 +44,7 @@ def execute(made: NotebookNode) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Execute the notebooks.")
     parser.add_argument("numbers", nargs="*", help="beginnings of names, such as 03")
     numbers = tuple(parser.parse_args().numbers) or ("",)
     for path in sorted(FOLDER.glob("[0-9]*.py")):

@@ -64,7 +64,12 @@ def style() -> Iterator[None]:
     False
     """
     with matplotlib.rc_context(_RC):
-        yield
+        try:
+            yield
+        finally:
+            # A notebook turns this on with its first figure; undone here, it would not show it.
+            interactive = matplotlib.is_interactive()
+    matplotlib.interactive(interactive)
 
 
 def _png(fig: Any) -> bytes:

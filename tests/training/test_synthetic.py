@@ -51,15 +51,15 @@ def test_sizes_are_as_stated_and_the_seed_decides(kind):
     task = KINDS[kind]()
     for part, size in (("train", 64), ("val", 32), ("test", 32)):
         x, y = data(task, part)
+        steps = (task.steps,) if task.when == "every" else ()
         assert x.shape == (size, task.steps, task.input_size)
         assert x.dtype == torch.float32
         assert x.isfinite().all()
         if task.kind == "classification":
             assert y.dtype == torch.long
             assert set(y.unique().tolist()) - {-100} == set(range(task.output_size))
-            assert y.shape == (size, task.steps)
+            assert y.shape == (size, *steps)
         else:
-            steps = (task.steps,) if task.when == "every" else ()
             assert y.shape == (size, *steps, task.output_size)
     torch.rand(1)
     same, other = data(KINDS[kind]()), data(KINDS[kind](seed=1))
