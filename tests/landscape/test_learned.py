@@ -1,6 +1,7 @@
 """Quality of potentials, stationarity of states, and potentials on a plane: closed forms."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -55,8 +56,9 @@ def test_matching_noise_makes_the_energy_the_landscape():
     found = examine(noisy, lambda v: noisy.energy(v) / 0.2, u, diffusion=noisy.diffusion_at)
     assert float(found.entropy_production) < 1e-24
     assert math.isnan(float(found.balance))
+    wrong: Any = snt.SNTCell(torch.eye(3))
     with pytest.raises(ValueError, match="network: expected"):
-        MatchedNetwork(snt.SNTCell(torch.eye(3)), temperature=1.0)
+        MatchedNetwork(wrong, temperature=1.0)
     with pytest.raises(ValueError, match="temperature: expected"):
         MatchedNetwork(snt.systems.AmariWilsonCowan(J), temperature=0.0)
 

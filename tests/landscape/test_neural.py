@@ -65,8 +65,8 @@ def test_a_loss_of_the_gradient_is_differentiated_like_any_other(name):
     class Plain(snt.landscape.Potential):
         size = N
 
-        def energy(self, v):
-            return potential.energy(v)
+        def energy(self, u):
+            return potential.energy(u)
 
     u.requires_grad_()
     for ours, plain in zip(slopes(potential), slopes(Plain()), strict=True):

@@ -151,9 +151,11 @@ def test_a_linear_flow_is_learned_from_its_start():
     J = snt.couplings.gaussian(16, std=0.6, generator=seeded(1), dtype=torch.float64)
     flow = snt.systems.OrnsteinUhlenbeck(J - torch.eye(16).double(), diffusion=0.5)
     exact = float(snt.landscape.linear_flow(flow.A, 0.5).entropy_production)
+    root = torch.linalg.cholesky(flow.covariance)
+    start = torch.randn(3000, 16, dtype=torch.float64) @ root.T
     learner = PotentialLearner(
-        flow, NeuralPotential(16, (16,), dtype=torch.float64), walkers=3000, burn_in=100, dt=0.08,
-        batches=1, batch_size=750,
+        flow, NeuralPotential(16, (16,), dtype=torch.float64), walkers=3000, burn_in=150, dt=0.02,
+        batches=1, batch_size=750, start=start,
     )  # fmt: skip
     fit = trainer(1, limit_train_batches=0)
     learner.setup("fit")
