@@ -9,6 +9,7 @@ import json
 import math
 import pathlib
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ def run(source, names):
     if isinstance(tree.body[-1], ast.Expr):
         last = ast.Expression(tree.body.pop().value)
     exec(compile(tree, "cell", "exec"), names)
-    value = None if last is None else eval(compile(last, "cell", "eval"), names)
+    value: Any = None if last is None else eval(compile(last, "cell", "eval"), names)
     picture = getattr(value, "_repr_png_", None)
     if picture is not None:
         assert picture().startswith(b"\x89PNG")

@@ -793,6 +793,7 @@ def test_critical_line_and_replicas():
 
 def test_a_notebook_shows_axes_and_figures():
     spectrum = lyapunov([0.1, -0.2])
+    shown: Any
     for shown in (plot(spectrum), plot(spectrum).figure, figure(spectrum)):
         assert shown._repr_png_().startswith(b"\x89PNG")
     given = Figure().subplots()

@@ -1,6 +1,7 @@
 """Correlated couplings: published values, independence, the separable exponent, wrong tables."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,8 @@ def test_wrong_arguments(numbers, message):
 
 
 def test_networks():
-    n, numbers = 600, {"gain": 3.0, "noise": 0.2}
+    n = 600
+    numbers: Any = {"gain": 3.0, "noise": 0.2}
     found = []
     for seed in range(6):
         g = torch.Generator().manual_seed(seed)

@@ -21,7 +21,7 @@ def found(transfer, mu, v, warm=2, **numbers):
     x = (torch.full(shape, each, dtype=torch.float64).reshape(-1) for each in (mu, v))
     law = tuple(x)
     mesh = int(intervals(p.gain, law[1], CLOSED if transfer == "linear" else 0).max())
-    return newton(phi, p, *law, mesh, warm)
+    return newton(phi, p, law[0], law[1], mesh, warm)
 
 
 def test_linear_networks_are_solved_in_one_step():
