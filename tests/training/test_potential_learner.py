@@ -178,8 +178,8 @@ def test_the_double_well_is_learned_by_both_ways():
     torch.manual_seed(2)
     adam = functools.partial(torch.optim.Adam, lr=5e-3)
     cosine = lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 15)  # noqa: E731
-    common: dict[str, Any] = {"box": BOX, "walkers": 4096, "optimizer": adam, "scheduler": cosine, "figures": 0,
-              "batch_size": 512}  # fmt: skip
+    common: dict[str, Any] = {"box": BOX, "walkers": 4096, "optimizer": adam,
+                              "scheduler": cosine, "figures": 0, "batch_size": 512}  # fmt: skip
     learner = PotentialLearner(flow, NeuralPotential(2, (24, 24)), dt=0.01, burn_in=400,
                                refresh=50, batches=80, **common)  # fmt: skip
     fit = trainer(15)
