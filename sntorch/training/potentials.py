@@ -263,7 +263,9 @@ class PotentialLearner(pl.LightningModule):
         for walkers in (train, test):
             walkers.advance(self.burn_in)
         if self.initialise and isinstance(self.potential, NeuralPotential):
-            self.potential.start(self.dynamics, self._drawn(train, 4 * self.batch_size), self.x)
+            own = self.source == "walkers" and not self.spread
+            states = train.states if own else self._drawn(train, 4 * self.batch_size)
+            self.potential.start(self.dynamics, states, self.x)
         if isinstance(self.loss, OrthogonalDecomposition) and not self.loss.bounded:
             check_growth(self.potential, self._drawn(train, self.batch_size))
 
