@@ -33,7 +33,13 @@ Value = TypeVar("Value")
 
 
 class LostWorker(RuntimeError):
-    """A process of the team did not come to a collective call; `ranks` says which."""
+    """A process of the team did not come to a collective call; `ranks` says which.
+
+    Examples
+    --------
+    >>> LostWorker("team: rank 1 did not come", (1,)).ranks
+    (1,)
+    """
 
     def __init__(self, message: str, ranks: tuple[int, ...]) -> None:
         super().__init__(message)

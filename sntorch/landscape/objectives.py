@@ -154,6 +154,14 @@ def hjb_loss(
     References
     ----------
     Y. Zhao, W. Zhang, T. Li, Natl. Sci. Rev. 11 (2024) nwae052, for the sum of the two.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> trap = snt.systems.OrnsteinUhlenbeck(torch.tensor([[-1.0, -2.0], [2.0, -1.0]]))
+    >>> u = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])  # <u u^T> = 1
+    >>> hjb_loss(trap, lambda u: u.square().sum(-1) / 2, u).detach().round()  # 2 w^2 / k
+    tensor(8.)
     """
     f, V, u = _enter(flow, potential, states)
     weight, spread = checks.number("weight", weight, low=0), checks.number("spread", spread, low=0)
@@ -214,6 +222,14 @@ def quasipotential_loss(
     ----------
     B. Lin, Q. Li, W. Ren, arXiv:2012.09111, for the decomposition as a loss; M. I. Freidlin,
     A. D. Wentzell, Random Perturbations of Dynamical Systems, Springer 1984.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> trap = snt.systems.OrnsteinUhlenbeck(torch.tensor([[-1.0, -2.0], [2.0, -1.0]]))
+    >>> u = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])  # <u u^T> = 1
+    >>> quasipotential_loss(trap, lambda u: u.square().sum(-1) / 2, u).detach()
+    tensor(0.)
     """
     f, V, u = _enter(flow, potential, states)
     weight = checks.positive("weight", weight)
@@ -261,6 +277,14 @@ def score_matching_loss(
     References
     ----------
     A. Hyvarinen, J. Mach. Learn. Res. 6 (2005) 695; M. F. Hutchinson, Commun. Stat. 18 (1989) 1059.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> trap = snt.systems.OrnsteinUhlenbeck(torch.tensor([[-1.0, -2.0], [2.0, -1.0]]))
+    >>> u = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])  # <u u^T> = 1
+    >>> score_matching_loss(trap, lambda u: u.square().sum(-1) / 2, u).detach()  # - <|u|^2>
+    tensor(-2.)
     """
     f, V, u = _enter(flow, potential, states)
     metric = metric_of(f, u)
@@ -302,6 +326,16 @@ def denoising_loss(
     ----------
     P. Vincent, Neural Comput. 23 (2011) 1661; N. M. Boffi, E. Vanden-Eijnden, PNAS 121 (2024), for
     the velocity.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> trap = snt.systems.OrnsteinUhlenbeck(torch.tensor([[-1.0, -2.0], [2.0, -1.0]]))
+    >>> u = torch.randn(9000, 2, generator=torch.Generator())
+    >>> bowls = [lambda u, k=k: k * u.square().sum(-1) / 2 for k in (0.5, 1.0, 2.0)]
+    >>> losses = [denoising_loss(trap, V, u, width=0.1).item() for V in bowls]
+    >>> losses.index(min(losses))  # the states are those of k = 1
+    1
     """
     f, V, u = _enter(flow, potential, states)
     width = checks.positive("width", width)
@@ -395,6 +429,13 @@ def teacher_loss(
     ------
     ValueError
         On wrong arguments.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> slow = snt.landscape.SpeedPotential(lambda u: u / 2)
+    >>> teacher_loss(None, slow, torch.ones(4, 2), teacher=slow)
+    tensor(0.)
     """
     V = as_potential(potential)
     u = checks.finite("states", V.check(states))
@@ -415,6 +456,14 @@ def flux_velocity(
     """Return v = F + G grad V (..., N): the velocity J / P of probability, if V is right.
 
     With a metric whose D depends on the state v = F - div D + D grad U.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> trap = snt.systems.OrnsteinUhlenbeck(torch.tensor([[-1.0, -2.0], [2.0, -1.0]]))
+    >>> u = torch.tensor([[1.0, 0.0]])
+    >>> flux_velocity(trap, lambda u: u.square().sum(-1) / 2, u).detach()  # it turns
+    tensor([[0., 2.]])
     """
     f, V = as_flow(flow), as_potential(potential)
     metric = metric_of(f, u) if metric is None else metric

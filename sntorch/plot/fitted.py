@@ -39,7 +39,9 @@ def _(result: FittedFlow, ax: Axes | None = None) -> Axes:
     ax = on(ax)
     reduced = isinstance(result, ReducedFlow)
     name = "y" if reduced else "u"
-    low, high, centre = _box(result)
+    low, high, centre = (
+        each.nan_to_num(e) for each, e in zip(_box(result), (-1, 1, 0), strict=True)
+    )
     axes = [torch.linspace(0, 1, _POINTS).to(low) * (high[a] - low[a]) + low[a]
             for a in range(min(2, result.size))]  # fmt: skip
     mesh = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)

@@ -39,7 +39,18 @@ _FREE = ("optimizer", "scheduler")  # parts of a model's configuration that do n
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it, and keeps the last but one."""
+    """Writes a checkpoint beside its place and renames it, and keeps the last but one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> writer = AtomicCheckpointIO()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for epoch in range(2):
+    ...         writer.save_checkpoint({"epoch": epoch}, f"{folder}/last.ckpt")
+    ...     torch.load(f"{folder}/last.ckpt"), torch.load(f"{folder}/previous.ckpt")
+    ({'epoch': 1}, {'epoch': 0})
+    """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
@@ -62,6 +73,13 @@ class ConfigStamp(pl.Callback):
     ----------
     config
         Plain dictionaries, lists, texts and numbers.
+
+    Examples
+    --------
+    >>> checkpoint = {}
+    >>> ConfigStamp({"seed": 3}).on_save_checkpoint(None, None, checkpoint)
+    >>> checkpoint
+    {'sntorch.config': {'seed': 3}}
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:

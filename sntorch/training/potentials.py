@@ -69,6 +69,14 @@ class OrthogonalDecomposition(nn.Module):
     ------
     ValueError
         On wrong arguments.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> well = snt.systems.DoubleWell(2, circulation=0.5, diffusion=0.1)
+    >>> loss = OrthogonalDecomposition(2)
+    >>> bool(loss(well, well.potential, torch.randn(64, 2)) > 0)  # the rotation is still to learn
+    True
     """
 
     def __init__(

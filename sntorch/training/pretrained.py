@@ -34,6 +34,11 @@ def trained_gru(hidden: int = 32, epochs: int = 10, *, bits: int = 3, seed: int 
     ------
     ValueError
         On wrong arguments.
+
+    Examples
+    --------
+    >>> trained_gru(8, epochs=1).size
+    8
     """
     checks.count("hidden", hidden)
     task = FlipFlopTask(bits=bits, seed=checks.count("seed", seed, low=0))
