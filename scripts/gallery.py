@@ -19,7 +19,7 @@ from torch import Tensor
 import sntorch as snt
 from sntorch.plot import style
 from sntorch.plot.canvas import StyledFigure, plot
-from sntorch.results import Result
+from sntorch.results import Result, Sweep
 from sntorch.training.slow_points import SlowPoints
 
 COLUMNS = 4
@@ -162,6 +162,44 @@ def memory() -> snt.analysis.MemoryCapacity:
     )
 
 
+def information() -> snt.analysis.InformationCapacity:
+    J = snt.couplings.gaussian(20, generator=stream(), dtype=F64)
+    cell = snt.SNTCell(J, gain=0.9, input_size=1, trainable=())
+    return snt.analysis.information_capacity(cell, normal(20), 3000, delays=[20, 5, 3])
+
+
+@functools.cache
+def steady() -> tuple[snt.systems.StuartLandau, Tensor]:
+    f = snt.EulerMaruyama(ring(), 0.02)
+    return ring(), snt.rollout(f, normal(200, 2), 500, generator=stream())[100:]
+
+
+def network_in_a_plane() -> Result:
+    J = snt.couplings.gaussian(40, std=1.5, generator=stream(1), dtype=F64)
+    flow = snt.systems.AmariWilsonCowan(J, diffusion=0.2, trainable=())
+    states = snt.rollout(snt.EulerMaruyama(flow, 0.05), normal(100, 40), 600, generator=stream())[
+        200:
+    ]
+    return l.reduce_flow(flow, states, dt=0.05)
+
+
+def swept() -> Sweep:
+    gains, seeds = (0.6, 1.0, 1.4, 1.8), range(3)
+    made = [
+        snt.SNTCell(snt.couplings.gaussian(60, generator=stream(s), dtype=F64), gain=g)
+        for g in gains
+        for s in seeds
+    ]
+    found = [a.max_lyapunov(f, normal(60), 300, transient=100).scalars()["max"] for f in made]
+    return Sweep(
+        folders=tuple(map(str, range(len(made)))),
+        values={"cell.gain": tuple(g for g in gains for _ in seeds), "seed": tuple(seeds) * 4},
+        finished=torch.ones(len(made), dtype=torch.bool),
+        measured={"lyapunov/max": torch.tensor(found)},
+        metric="lyapunov/max",
+    )
+
+
 def plastic() -> snt.SNTCell:
     J = snt.couplings.gaussian(60, generator=stream(3), dtype=F64)
     return snt.SNTCell(J, gain=6.0, transfer="tanh01", input_size=1, trainable=())
@@ -248,6 +286,7 @@ SHEETS: dict[str, dict[str, Callable[[], Result]]] = {
         ),
         "SlowPoints": slow,
         "MemoryCapacity": memory,
+        "InformationCapacity": information,
     },
     "response": {
         "LinearResponse": kernel,
@@ -293,6 +332,11 @@ SHEETS: dict[str, dict[str, Callable[[], Result]]] = {
         "EscapeRate": lambda: l.escape_rate(well(), path(), well().potential),
         "LimitCycle": cycle,
         "HamiltonJacobi": lambda: l.hamilton_jacobi(ring(), tilted, normal(200, 2)),
+        "PotentialMap": lambda: l.potential_map(ring(), ring().potential, normal(400, 2)),
+        "PotentialQuality": lambda: l.examine(ring(), tilted, steady()[1][-1]),
+        "Stationarity": lambda: l.stationarity(ring(), steady()[1][::50].flatten(0, 1)),
+        "FlowEstimate": lambda: l.estimate_flow(steady()[1], dt=0.02, basis="splines", order=1),
+        "ReducedFlow": network_in_a_plane,
         "Descent": lambda: l.descent(well(), well().potential, normal(20, 2), 60),
         "Attractors": attractors,
         "Attractor": lambda: attractors().found[0],
@@ -330,6 +374,7 @@ SHEETS: dict[str, dict[str, Callable[[], Result]]] = {
     "learning": {
         "LearningHistory": learned,
         "SynapticChange": changed,
+        "Sweep": swept,
     },
 }  # fmt: skip
 
