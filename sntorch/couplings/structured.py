@@ -172,9 +172,10 @@ def hopfield(
     checks.finite("patterns", checks.floating("patterns", patterns, ndim=2))
     if patterns.ndim != 2:
         raise ValueError(f"patterns: expected 2 axes (P, N), got {tuple(patterns.shape)}")
-    fits("patterns", (patterns.shape[1],) * 2, patterns.dtype, patterns.device)
+    n = patterns.shape[1]
+    fits("patterns", (n, n), patterns.dtype, patterns.device)
     target = (1 - asymmetry) * patterns + asymmetry * patterns.roll(-1, 0)
-    return (target.T @ patterns).div_(patterns.shape[1]).fill_diagonal_(0)
+    return (target.T @ patterns).div_(n).fill_diagonal_(0)
 
 
 def ring(
