@@ -11,10 +11,10 @@ import os
 import pathlib
 import time
 
-import jupytext
-import nbformat
-from nbclient import NotebookClient
-from nbformat import NotebookNode
+import jupytext  # pyright: ignore[reportMissingImports]: of the extra `notebooks`
+import nbformat  # pyright: ignore[reportMissingImports]
+from nbclient import NotebookClient  # pyright: ignore[reportMissingImports]
+from nbformat import NotebookNode  # pyright: ignore[reportMissingImports]
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "notebooks"
 
