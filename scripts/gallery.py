@@ -133,7 +133,7 @@ def branch() -> snt.analysis.Branch:
 def turning() -> snt.landscape.RingBarrier:
     flow = snt.systems.TanhRing(diffusion=0.05)
     density = snt.landscape.fokker_planck(
-        flow, snt.landscape.Grid([-3.0, -3.0], [3.0, 3.0], 80), modes=0
+        flow, snt.landscape.Grid([-3.0, -3.0], [3.0, 3.0], 100), modes=0
     )
     start = torch.tensor([1.0, 0.5], dtype=F64)
     found = snt.landscape.limit_cycle(flow, start, transient=30.0, points=60)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from sntorch.meanfield.averages import AVERAGES, Moments, fineness, intervals, moments
+from sntorch.meanfield.nearby import nearly_equal
 from sntorch.meanfield.pairs import MOST_TERMS, TERMS, Pairs
 from sntorch.meanfield.record import Parameters
 from sntorch.meanfield.relaxation import UNBOUNDED, newton
@@ -159,7 +160,7 @@ def _refine(
     """Return overlap and slope pair, from a series of which half the terms say the same.
 
     A short series may miss the smallest root and lead to v, where all series agree; the slope there
-    tells, which is below 1 at the smallest root only.
+    tells, which is below 1 at the smallest root only.  What no series settles is nearly v.
     """
     power, terms = p.std.square(), 2 * TERMS
     # The first step of Newton's method, from q = 0.
@@ -175,8 +176,6 @@ def _refine(
             return q, pairs.slope(found.unsqueeze(-1)).squeeze(-1)
         value, change, slope = pairs.both(found)
         pair[rows] = slope
-        if terms >= MOST_TERMS:
-            return q, pair
         few = pairs.shortened(terms // 2).both(found)
         moved = power * (value - few[0]).abs() / (1 - power * change).clamp(min=_FLAT)
         moving = (moved > _SETTLED * (1 + found)) | (power * slope > 1 + _FLAT)
@@ -185,6 +184,11 @@ def _refine(
             return q, pair
         rows, power, added, start = (each[moving] for each in (rows, power, added, start))
         p, s, terms = p.take(moving), s.take(moving), 2 * terms
+        if terms > MOST_TERMS:
+            q[rows], pair[rows] = nearly_equal(
+                transfer, p, (s.mu, s.v), s.fine, added, start, q[rows]
+            )
+            return q, pair
 
 
 def _rise(pairs: Pairs, power: Tensor, added: Tensor, q: Tensor) -> Tensor:

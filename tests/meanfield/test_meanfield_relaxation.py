@@ -2,10 +2,8 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from references import gaussian_pair
 from torch.testing import assert_close
 
 from sntorch.meanfield import solve
@@ -54,22 +52,6 @@ def test_laws_that_only_rounding_keeps_alive_end_at_rest():
     field = solve(gain=0.5, mean=[1.0, 1.4, 1.9])
     assert_close(field.variance, torch.zeros(3).double(), rtol=0, atol=0)
     assert field.converged.all()
-
-
-@pytest.mark.parametrize(("gain", "threshold_std"), [(9.0, 0.9), (10.0, 1.1)])
-def test_the_overlap_at_the_onset_of_chaos(gain, threshold_std):
-    # A series of 128 terms has lost the root below v here.
-    field = solve(gain=gain, threshold_std=threshold_std, transfer="tanh01")
-    assert field.chaotic
-    assert field.overlap < field.variance
-    assert field.slope_pair < 1  # the smaller of two roots
-    law = (field.mean.item(),) * 2, (field.variance.item(),) * 2
-
-    def f(u):
-        return 1 / (1 + np.exp(-2 * gain * u))
-
-    q = gaussian_pair(f, *law, field.overlap.item()) + threshold_std**2
-    assert q == pytest.approx(field.overlap.item(), abs=1e-7)  # of the plane of nodes
 
 
 def test_rounding_makes_no_negative_second_moment():
