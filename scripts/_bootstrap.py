@@ -25,6 +25,7 @@ def run(module: str, arguments: "list[str]") -> int:
     ensure_environment()
     # So the program's own subprocesses find the same python and tools such as tensorboard.
     os.environ["PATH"] = os.pathsep.join(filter(None, [BIN, os.environ.get("PATH")]))
+    keep_bytecode()
     command = [PYTHON, "-m", module, *arguments]
     if os.name != "nt":
         os.execv(PYTHON, command)  # Ctrl-C and signals go straight to the program
@@ -37,6 +38,15 @@ def run(module: str, arguments: "list[str]") -> int:
             return process.wait()
         except KeyboardInterrupt:  # the program got it too and decides how to end
             continue
+
+
+def keep_bytecode() -> None:
+    """Let Python keep compiled modules inside the environment where it must write none beside them.
+
+    Without them every start compiles torch anew, which takes longer than most tests.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", os.path.join(VENV, "bytecode"))
 
 
 def run_tests(arguments: "list[str]") -> int:

@@ -39,6 +39,7 @@ sys.exit(int(os.environ.get("STUB_PIP_STATUS", 0)))
 STUB_PROGRAM = """
 import json, os, sys
 names = ("PATH", "OMP_NUM_THREADS", "MPLBACKEND")
+names += ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
 print(json.dumps({
     "arguments": sys.argv[1:], "folder": os.getcwd(), "prefix": sys.prefix, "pid": os.getpid(),
     "environment": {name: os.environ.get(name) for name in names},
@@ -77,6 +78,7 @@ class Checkout:
     def popen(self, script, *arguments, cwd=None, python=(), **variables):
         """Start a script; keywords in capitals are environment variables."""
         own = {"SNTORCH_VENV", "OMP_NUM_THREADS", "MPLBACKEND", "PYTHONPATH", "PYTHONSAFEPATH"}
+        own |= {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
         environment = {key: value for key, value in os.environ.items() if key not in own}
         environment |= {"PYTHONPATH": str(self.stubs), "STUB_LOG": str(self.log)} | variables
         return subprocess.Popen(
@@ -197,6 +199,21 @@ def test_first_start_installs_and_then_runs(checkout, tmp_path):
     assert install["arguments"][0] == "install"
     assert install["arguments"][-4:] == ["-c", "constraints.txt", "-e", ".[dev]"]
     assert "--no-compile" in install["arguments"]
+
+
+@pytest.mark.parametrize("script", ["train", "test"])
+def test_compiled_modules_are_kept_inside_the_environment_where_they_must_not_lie_beside(
+    installed, script, tmp_path
+):
+    names = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
+    inside = os.path.join(os.path.realpath(installed.venv), "bytecode")
+    for given, expected in (
+        ({}, (None, None)),
+        (dict.fromkeys(names[:1], "1"), (None, inside)),
+        (dict(zip(names, ("1", str(tmp_path)), strict=True)), (None, str(tmp_path))),
+    ):
+        seen = installed.call(script, **given)["environment"]
+        assert tuple(seen[name] for name in names) == expected
 
 
 @pytest.mark.parametrize("script", ["train", "test"])
