@@ -30,7 +30,7 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hydra
@@ -164,17 +164,29 @@ def validate(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line; see the module's text for what it takes."""
-    if sys.argv[1:2] == ["validate"]:
-        sys.exit(validate(sys.argv[2:]))
-    if sys.argv[1:2] == ["analyze"]:
-        sys.exit(analyze(sys.argv[2:], _learned))
-    if sys.argv[1:2] == ["reproduce"]:
-        sys.exit(reproduce(sys.argv[2:]))
-    if sys.argv[1:2] == ["collect"]:
-        return print(sweeps.collecting(sys.argv[2:]))
+    word, rest = (sys.argv[1:2] or [""])[0], sys.argv[2:]
+    if word in _COMMANDS:
+        sys.exit(_COMMANDS[word](rest))
     sys.argv[1:] = sweeps.continued(sys.argv[1:])
     OmegaConf.register_new_resolver("sntorch.run_dir", _run_dir, replace=True)
     _job()
+
+
+def _collect(arguments: Sequence[str]) -> None:
+    print(sweeps.collecting(arguments))
+
+
+def _analyze(arguments: Sequence[str]) -> int:
+    return analyze(arguments, _learned)
+
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
+    "analyze": _analyze,
+    "collect": _collect,
+    "reproduce": reproduce,
+    "validate": validate,
+}
+"""What is no job of Hydra: the first word of the command line, and what answers it."""
 
 
 def _learned(path: pathlib.Path) -> tuple[Any, Any]:
