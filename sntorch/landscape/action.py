@@ -30,7 +30,8 @@ class Action:
         """Return the action of every piece, its gradient by the line, and F between the points."""
         step, middle = np.diff(line, axis=0), torch.from_numpy((line[1:] + line[:-1]) / 2)
         u = middle.to(**self.kind)
-        F = self.flow.drift(u, self.x).double().cpu().numpy()
+        drift, pull = self.flow.pullback(u, self.x)
+        F = drift.detach().double().cpu().numpy()
         AF, A_step = F @ self.metric, step @ self.metric
         speed = np.sqrt((F * AF).sum(-1, keepdims=True) + 1e-24)
         length = np.sqrt((step * A_step).sum(-1, keepdims=True) + 1e-24)
@@ -38,7 +39,7 @@ class Action:
 
         def slope() -> NDArray[Any]:
             by_drift = torch.from_numpy(AF * length / speed - A_step).to(**self.kind)
-            pulled = self.flow.vjp(u, by_drift.unsqueeze(-1), self.x)[1][..., 0]
+            pulled = pull(by_drift.unsqueeze(-1))[..., 0]
             half = pulled.double().cpu().numpy() / 2
             by_step = A_step * speed / length - AF
             found = np.zeros_like(line)
