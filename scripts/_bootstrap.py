@@ -63,13 +63,14 @@ def test_arguments(arguments: "list[str]", here: str) -> "list[str]":
 
     The choice of the fast tests comes first because pytest obeys the last ``-m``: no need to find
     out whether the user gave one. For the same reason whole runs, which several processes share,
-    say so first. Not more than four of them: each one loads torch.
+    say so first. Not more than four of them: each one loads torch. A file stays in one process,
+    where what its tests share is made once.
     """
     result = []
     names_a_file = names_a_test = False
     previous = ""
     for argument in arguments:
-        is_value = previous in ("-k", "-m", "-p", "-o", "-W", "-n", "--deselect")
+        is_value = previous in ("-k", "-m", "-p", "-o", "-W", "-n", "--dist", "--deselect")
         path, separator, test = argument.partition("::")
         if not argument.startswith("-") and not is_value:
             names_a_file = True
@@ -79,7 +80,7 @@ def test_arguments(arguments: "list[str]", here: str) -> "list[str]":
         result.append(path + separator + test)
         previous = argument
     chosen = [] if names_a_test else ["-m", "not slow"]
-    shared = [] if names_a_file else ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
+    shared = [] if names_a_file else ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
     return [*shared, *chosen, *result]
 
 

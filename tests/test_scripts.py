@@ -129,7 +129,7 @@ def assert_one_sentence(result, *parts):
 
 
 FAST = ["-m", "not slow"]
-SHARED = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
+SHARED = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
 
 
 @pytest.fixture(scope="module")
