@@ -97,6 +97,7 @@ with snt.plot.style():
 # %% [markdown]
 # **What we saw.** Two local rules move the same number in opposite directions: Hebb with forgetting
 # out of chaos, homeostasis into it; and a control that keeps us from believing too much.
+# The network stays a little below its mean field, before and after: that is of infinite networks.
 #
 # **Try next.** (1) Forget more slowly, `forgetting=0.97`, and learn faster, `rate=0.05`: now the
 # learner parts from its control. When? (2) Both rules at once: `learn(cell, [hebb, homeostasis],
