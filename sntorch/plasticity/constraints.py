@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.plasticity.rules import CouplingRule, Synapses
+from sntorch.plasticity.rules import CouplingRule
+from sntorch.plasticity.synapses import Synapses
 
 __all__ = ["Masked", "Normalised", "SignPreserving"]
 
@@ -82,7 +83,7 @@ class Masked(_Constraint):
         if mask.shape != J.values.shape:
             expected, got = tuple(J.values.shape), tuple(mask.shape)
             raise ValueError(f"mask: expected {expected}, the shape of the synapses, got {got}")
-        return self.rule.change(J, pre, post).masked_fill_(~mask, 0)
+        return self.rule.entries(J, pre, post).masked_fill(~mask, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,7 @@ class SignPreserving(_Constraint):
 
     def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
         """Return dJ with J (J + dJ) >= 0, and 0 where J = 0."""
-        change = self.rule.change(J, pre, post)
+        change = self.rule.entries(J, pre, post)
         kept = (J.values + change).sign() == J.values.sign()
         return torch.where(kept, change, -J.values)
 
@@ -141,7 +142,7 @@ class Normalised(_Constraint):
 
     def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
         """Return dJ; a neuron on which all couplings vanish is left alone."""
-        new = self.rule.change(J, pre, post).add_(J.values)
+        new = self.rule.entries(J, pre, post) + J.values
         kept = self._norm(J, J.values) if self.norm is None else self.norm
         found = self._norm(J, new)
         factor = torch.where(found > 0, kept / found, 1.0)

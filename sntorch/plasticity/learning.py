@@ -25,7 +25,8 @@ from sntorch.cells import SNTCell
 from sntorch.dynamics import enter, noise_of
 from sntorch.plasticity.epochs import Observe, Run, go, learn_epoch
 from sntorch.plasticity.history import LearningHistory
-from sntorch.plasticity.rules import Rule, Synapses
+from sntorch.plasticity.rules import Rule
+from sntorch.plasticity.synapses import Synapses
 
 __all__ = ["learn"]
 

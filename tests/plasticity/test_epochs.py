@@ -8,11 +8,7 @@ from learners import OBSERVE, SIRI, control, network, radius, same, state
 from references import random_generator
 
 import sntorch as snt
-from sntorch.plasticity import (
-    HebbianForgetting,
-    Rule,
-    learn,
-)
+from sntorch.plasticity import CouplingRule, HebbianForgetting, learn
 
 
 class Interrupting:
@@ -33,12 +29,10 @@ class InterruptedLooks(Interrupting):
         return radius(f, u)
 
 
-class InterruptedRule(Interrupting, Rule):
-    target = "coupling"
-
-    def __call__(self, J, pre, post):
+class InterruptedRule(Interrupting, CouplingRule):
+    def change(self, J, pre, post):
         self.tick()
-        return SIRI(J, pre, post)
+        return SIRI.change(J, pre, post)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8])
