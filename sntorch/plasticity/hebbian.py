@@ -94,7 +94,7 @@ class HebbianForgetting(CouplingRule):
 
     def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Outer:
         """Return dJ from the means of every row over the epoch."""
-        m_pre, m_post = pre.mean(0) - self.activity, post.mean(0) - self.activity
+        m_pre, m_post = _over_time(pre) - self.activity, _over_time(post) - self.activity
         size = self.rate / (J.shape[1] * len(m_pre))
         return J.outer(size * m_post, m_pre.relu(), kept=self.forgetting - 1)
 
@@ -334,6 +334,11 @@ def _check(rate: float, activity: float = 0.0) -> None:
 def _samples(pre: Tensor) -> int:
     """Return how many steps and rows there are."""
     return pre.shape[0] * pre.shape[1]
+
+
+def _over_time(activity: Tensor) -> Tensor:
+    """Return the mean (R, n) over the steps; on line there is one, and nothing to be done."""
+    return activity[0] if len(activity) == 1 else activity.mean(0)
 
 
 def _trace(activity: Tensor, tau: float) -> Tensor:

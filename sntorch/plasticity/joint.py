@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -76,6 +77,9 @@ class JointState(Dynamics):
         with torch.no_grad():
             entries.copy_(self.couplings(s))
         return held
+
+    def _numbers(self) -> Iterator[Tensor]:
+        yield self.alpha  # all are of one kind; it is read at every step
 
     def check_entry(self, name: str, values: Tensor) -> Tensor:
         """Return `values` if they are in the domain of the quantity `name`."""

@@ -124,7 +124,7 @@ class Outer:
         """Return a bound on max |J + dJ|, where max |J| is not above `largest`."""
         factor = 1 + self.kept
         factor = peak(factor) if isinstance(factor, Tensor) else abs(factor)
-        return factor * largest + float(self.post.norm()) * float(self.pre.norm())
+        return factor * largest + _norm(self.post) * _norm(self.pre)
 
     @overload
     def __add__(self, other: Outer) -> Outer: ...
@@ -163,6 +163,10 @@ def peak(values: Tensor) -> float:
         return 0.0
     low, high = (float(end) for end in torch.aminmax(values.detach()))
     return max(-low, high)
+
+
+def _norm(factor: Tensor) -> float:
+    return torch.linalg.vector_norm(factor.detach()).item()
 
 
 def _add_products(
