@@ -173,10 +173,11 @@ class PlasticSNTCell(JointState):
         if recording or transformed(*given):
             return super().orbit(u, steps, x, sigma, generator, every)
         stored = u.new_empty(steps // every, *u.shape)
-        spare = None if every == 1 else torch.empty_like(u)
+        # A state that is not stored is made where the next one will be, if one will.
+        places = [*stored, torch.empty_like(u)] if steps % every else stored
         pace, rate = self._pace(), None
         for t in range(steps):
-            place = stored[t // every] if spare is None or not (t + 1) % every else spare
+            place = places[t // every]
             now = self._step(u, drive_at(x, t), pace, rate)
             u, rate = now.advance_into(place, u), now.x1
             if sigma is not None:

@@ -89,12 +89,12 @@ class Run:
             If the orbit or what would become of the network is not finite.
         """
         orbit, u = self.cell.orbit(self.u, transient + steps, x, self.sigma, generator, 1)
-        states = torch.cat([self.u.unsqueeze(0), orbit])
         try:
-            check_bounded(states[1:])
+            check_bounded(orbit)
         except ValueError as error:
             raise DivergedError(str(error)) from error
-        rates = self.cell.rate(states[-steps - 1 :])
+        states = torch.cat([self.u.unsqueeze(0), orbit])
+        rates = self.cell.rate(states[transient:])
         changes: dict[str, Tensor | Outer] = {}
         for rule in self.rules:
             value = getattr(self.cell, rule.target)
