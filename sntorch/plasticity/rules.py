@@ -116,8 +116,9 @@ class CouplingRule(Rule):
         """
 
     def entries(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
-        """Return what `change` does, multiplied out in the shape of ``J.values``."""
-        return multiplied_out(self.change(J, pre, post))
+        """Return what `change` does as a new tensor in the shape of ``J.values``."""
+        change = self.change(J, pre, post)
+        return change.entries() if isinstance(change, Outer) else change.clone()
 
     def __add__(self, other: CouplingRule) -> CouplingRule:
         """Return the rule that makes both changes."""
