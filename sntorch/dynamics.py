@@ -435,7 +435,7 @@ def _check_drive(x: Tensor, u: Tensor, steps: int | None) -> None:
 
 def check_bounded(orbit: Tensor, every: int = 1) -> None:
     """Refuse an orbit (T, ..., N) of every so many steps that is not finite, with step and row."""
-    if math.isfinite(orbit.detach().sum().item()):  # one pass; only finite numbers have a finite sum
+    if math.isfinite(orbit.detach().sum().item()):  # one pass; only finite numbers have such a sum
         return
     finite = torch.isfinite(orbit).all(-1)
     if bool(finite.all()):

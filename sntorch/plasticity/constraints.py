@@ -88,11 +88,13 @@ class Masked(_Constraint):
 
     def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
         """Return dJ, zero outside the mask."""
-        free = J.values.bool() if self.mask is None else self.mask
-        if free.shape != J.values.shape:
-            expected, got = tuple(J.values.shape), tuple(free.shape)
+        change = self.rule.entries(J, pre, post)
+        if self.mask is None:  # numbers 1 and 0: to multiply by them is faster than to fill by them
+            return change.mul_(torch.sign(J.values, out=J.room()).abs_())
+        if self.mask.shape != change.shape:
+            expected, got = tuple(change.shape), tuple(self.mask.shape)
             raise ValueError(f"mask: expected {expected}, the shape of the synapses, got {got}")
-        return self.rule.entries(J, pre, post).mul_(free)  # faster than to fill by a mask
+        return change.mul_(self.mask)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,8 +113,10 @@ class SignPreserving(_Constraint):
     def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
         """Return dJ with J (J + dJ) >= 0, and 0 where J = 0."""
         change = self.rule.entries(J, pre, post)
-        kept = (J.values + change).sign_().mul_(J.values.sign()).relu_()  # 1 or 0
-        return torch.lerp(-J.values, change, kept)  # either the one or the other, to the last bit
+        new, old = torch.add(J.values, change, out=J.room()), torch.sign(J.values, out=J.room())
+        kept = new.sign_().mul_(old).relu_()  # 1 or 0
+        gone = torch.neg(J.values, out=J.room())
+        return torch.lerp(gone, change, kept, out=J.room())  # one of them to the last bit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,4 +162,6 @@ class Normalised(_Constraint):
         return new.mul_(J.of_post(factor)).sub_(J.values)
 
     def _norm(self, J: Synapses, entries: Tensor) -> Tensor:
+        if J.pattern is None:
+            return torch.linalg.vector_norm(entries, self.order, dim=1)
         return J.onto_post(entries.abs().pow(self.order)).pow(1 / self.order)

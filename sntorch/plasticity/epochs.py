@@ -15,8 +15,8 @@ from sntorch.cells import SNTCell
 from sntorch.couplings.layers import Dense, Sparse
 from sntorch.dynamics import check_bounded, noise_of, observing
 from sntorch.plasticity.history import LearningHistory
-from sntorch.plasticity.rules import Rule
-from sntorch.plasticity.synapses import Outer, multiplied_out, peak
+from sntorch.plasticity.rules import CouplingRule, Rule
+from sntorch.plasticity.synapses import Outer, Synapses, multiplied_out, peak
 from sntorch.results import Result
 
 __all__ = ["DivergedError", "Observe", "Run", "entries", "go", "learn_epoch"]
@@ -43,6 +43,7 @@ class Run:
         self.rows: list[dict[str, Tensor]] = [] if resume is None else _rows(resume)
         self.before: dict[str, Result] = {} if resume is None else dict(resume.before)
         self.after: dict[str, Result] = {} if resume is None else dict(resume.after)
+        self.rooms: list[Tensor] = []
         self.sigma = noise_of(self.cell, self.u)
         targets = {rule.target for rule in rules}
         for target in targets - {"coupling"}:
@@ -96,8 +97,11 @@ class Run:
         states = torch.cat([self.u.unsqueeze(0), orbit])
         rates = self.cell.rate(states[transient:])
         changes: dict[str, Tensor | Outer] = {}
+        synapses: Synapses | None = None
         for rule in self.rules:
             value = getattr(self.cell, rule.target)
+            if isinstance(rule, CouplingRule):
+                value = synapses = synapses or Synapses(value).borrow(self.rooms)
             change = rule.at(self.epoch).proposed(value, rates[:-1], rates[1:])
             known = changes.get(rule.target)
             changes[rule.target] = change if known is None else known + change

@@ -29,7 +29,6 @@ import abc
 import dataclasses
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from sntorch import checks
@@ -44,6 +43,7 @@ class Rule(abc.ABC):
 
     Examples
     --------
+    >>> import torch
     >>> class Fatigue(Rule):  # thresholds that grow with the activity
     ...     target = "threshold"
     ...     def __call__(self, value, pre, post, /):
@@ -73,6 +73,7 @@ class CouplingRule(Rule):
 
     Examples
     --------
+    >>> import torch
     >>> class Hebb(CouplingRule):
     ...     def change(self, J, pre, post):
     ...         return J.outer(0.1 * post, pre)
@@ -102,8 +103,8 @@ class CouplingRule(Rule):
         return multiplied_out(self.proposed(J, pre, post))
 
     def proposed(self, value: Any, pre: Tensor, post: Tensor, /) -> Tensor | Outer:
-        """Return the change that checked arguments make."""
-        J = Synapses(value)
+        """Return the change that checked arguments make; the value may be its `Synapses`."""
+        J = value if isinstance(value, Synapses) else Synapses(value)
         m, n = J.shape
         return self.change(J, pre.reshape(len(pre), -1, n), post.reshape(len(post), -1, m))
 

@@ -14,6 +14,7 @@ J <- (1 + k) J + a^T b, without a matrix dJ beside it.  Nor is J read to know th
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import overload
 
 import torch
@@ -49,6 +50,20 @@ class Synapses:
             self.values = _matrix(J.weight if isinstance(J, Dense) else J)
             self.pattern = None
         self.shape: tuple[int, int] = (J.shape[0], J.shape[1])
+        self._rooms: Iterator[Tensor] | None = None
+
+    def borrow(self, rooms: list[Tensor]) -> Synapses:
+        """Let `room` give memory out of a list, to which it adds what is missing."""
+        self._rooms = _lent(rooms, self.values)
+        return self
+
+    def room(self) -> Tensor | None:
+        """Return memory of the shape of `values` for ``out=``, or None, which makes it anew.
+
+        While a network learns it is that of the epoch before: new memory costs more than what is
+        computed in it.
+        """
+        return None if self._rooms is None else next(self._rooms)
 
     def outer(self, post: Tensor, pre: Tensor, kept: float | Tensor = 0.0) -> Outer:
         """Return the change kept_i J_ij + sum_s post_si pre_sj, post (..., m) and pre (..., n).
@@ -103,7 +118,7 @@ class Outer:
         """Return dJ in the shape of ``J.values``."""
         values, number = self.J.values, isinstance(self.kept, float | int)
         if number and self.kept and self.J.pattern is None:  # all in one pass
-            return _add_products(values, self.post, self.pre, float(self.kept))
+            return _add_products(values, self.post, self.pre, float(self.kept), self.J.room())
         change = self._products()
         if isinstance(self.kept, Tensor):
             return change.addcmul_(self.J.of_post(self.kept), values)
@@ -149,7 +164,16 @@ class Outer:
         a, b = self.post, self.pre
         if self.J.pattern is not None:
             return sampled_product(a.T, b.T, self.J.pattern)
-        return torch.outer(a[0], b[0]) if len(a) == 1 else a.T @ b
+        if len(a) == 1:
+            return torch.outer(a[0], b[0], out=self.J.room())
+        return torch.mm(a.T, b, out=self.J.room())
+
+
+def _lent(rooms: list[Tensor], like: Tensor) -> Iterator[Tensor]:
+    yield from rooms
+    while True:
+        rooms.append(torch.empty_like(like))
+        yield rooms[-1]
 
 
 def multiplied_out(change: Tensor | Outer) -> Tensor:

@@ -9,17 +9,25 @@ import torch
 from learners import OBSERVE, SIRI, N, control, network, radius, same, state
 from references import random_coupling, random_generator, thinned
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import sntorch as snt
 from sntorch.plasticity import (
+    BCM,
+    CouplingRule,
     Covariance,
     GainHomeostasis,
     HebbianForgetting,
     IntrinsicHomeostasis,
+    Masked,
+    Normalised,
     Oja,
     RateSTDP,
+    SignPreserving,
+    SynapticScaling,
     learn,
 )
+from sntorch.plasticity.epochs import Run, learn_epoch
 
 # What it does
 
@@ -209,6 +217,7 @@ def test_looking_changes_nothing():
         ({"transient": -1}, "transient: expected a whole number"),
         ({"every": 0}, "every: expected a whole number"),
         ({"x": torch.zeros(4, 2).double()}, r"x: expected \(I,\) or \(5, "),
+        ({"x": torch.zeros(2).double()}, "x: expected None, since the cell has input_size 0"),
         ({"observe": [radius]}, "observe: expected names with functions"),
         ({"observe": {"a": lambda f, u: "b"}}, "observe: expected a to return a number"),
         ({"observe": {"a": lambda f, u: snt.rollout(f, u, 0)}}, "steps: expected a whole number"),
@@ -280,3 +289,84 @@ def test_an_epoch_changes_the_couplings_in_place():
     history = learn(network(), SIRI, state(), 3, steps=4, observe=observe)
     assert len(set(history["where"].tolist())) == 1
     assert control(history)["where"][0] != history["where"][0]
+
+
+class LargeTensors(TorchDispatchMode):
+    """Counts the new tensors that are as large as J, N x N."""
+
+    def __init__(self):
+        super().__init__()
+        self.count, self.known = 0, set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        for value in found if isinstance(found, tuple | list) else (found,):
+            if isinstance(value, torch.Tensor) and value.numel() >= N * N:
+                where = value.untyped_storage().data_ptr()
+                self.count += where not in self.known
+                self.known.add(where)
+        return found
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [SIRI, Oja(0.1), RateSTDP(), SynapticScaling(), 0.5 * SIRI + BCM(), [SIRI, Covariance()]],
+    ids=lambda rule: type(rule).__name__,
+)
+def test_an_epoch_makes_no_matrix(rule):
+    made = []
+    for epochs in (1, 6):
+        with LargeTensors() as large:
+            learn(network(), rule, state(), epochs, steps=3)
+        made.append(large.count)
+    assert made[0] == made[1] > 0  # the copy at the start
+
+
+@pytest.mark.parametrize("wrap", [Masked, SignPreserving, Normalised])
+def test_constraints_use_their_memory_again(wrap):
+    rooms = []
+    for epochs in (1, 6):
+        run = Run(network(), [wrap(SIRI) + wrap(Oja(0.1))], state(), {}, None)
+        with torch.no_grad():
+            for _ in range(epochs):
+                learn_epoch([run], 3, 0, None, None)
+        rooms.append(len(run.rooms))
+        J = network().coupling.detach().clone()
+        u = state()
+        for _ in range(epochs):
+            orbit = torch.cat([u[None], snt.rollout(network_with(J), u, 3)]).detach()
+            rates = (1 + torch.tanh(4 * orbit)) / 2
+            J = J + sum(wrap(r)(J, rates[:-1], rates[1:]) for r in (SIRI, Oja(0.1)))
+            u = orbit[-1]
+        assert_close(run.cell.coupling.detach(), J)
+    assert rooms[0] == rooms[1] > 0
+
+
+def network_with(J):
+    return snt.SNTCell(J, gain=4.0, transfer="tanh01")
+
+
+class Tensors(CouplingRule):
+    """A rule of a user, who returns tensors."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def change(self, J, pre, post):
+        return self.make(J)
+
+
+def test_rules_may_return_tensors():
+    kept = torch.full((N, N), 0.01, dtype=torch.float64)
+    for rule in (Tensors(lambda J: kept), Masked(Tensors(lambda J: kept))):
+        history = learn(network(), [rule, Tensors(lambda J: -0.5 * J.values)], state(), 2, steps=2)
+        expected = (network().coupling.detach() / 2 + 0.01) / 2 + 0.01
+        assert_close(history.cell.coupling.detach(), expected)
+        assert (kept == 0.01).all()
+
+
+def test_a_change_of_another_shape_is_refused():
+    rule = Tensors(lambda J: J.values.sum(1))
+    message = r"rule: expected a change \(8, 8\) of the coupling, got \(8,\)"
+    with pytest.raises(ValueError, match=message):
+        learn(network(), rule, state(), 2, steps=2)
