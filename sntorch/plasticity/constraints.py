@@ -159,7 +159,7 @@ class Normalised(_Constraint):
         kept = self._norm(J, J.values) if self.norm is None else self.norm
         found = self._norm(J, new)
         factor = torch.where(found > 0, kept / found, 1.0)
-        return new.mul_(J.of_post(factor)).sub_(J.values)
+        return torch.mul(new, J.of_post(factor), out=J.room()).sub_(J.values)
 
     def _norm(self, J: Synapses, entries: Tensor) -> Tensor:
         if J.pattern is None:

@@ -67,9 +67,9 @@ class Run:
             row |= _numbers(name, value)
             if isinstance(value, Result):
                 records[name] = value
-        shapes = [{name: value.shape for name, value in r.items()} for r in (row, *self.rows[:1])]
-        if shapes[0] != shapes[-1]:
-            raise ValueError(f"observe: expected {shapes[-1]}, as before, got {shapes[0]}")
+        got, expected = _shapes(row), _shapes(self.rows[0] if self.rows else row)
+        if got != expected:
+            raise ValueError(f"observe: expected {expected}, as before, got {got}")
         return row, records
 
     def note(self, row: dict[str, Tensor], records: dict[str, Result]) -> None:
@@ -138,11 +138,12 @@ class Run:
         value, largest = entries(self.cell, target), self.largest[target]
         if isinstance(change, Outer):
             reached = change.reach(largest)
-        elif change.shape == value.shape:
-            reached = largest + peak(change)
         else:
-            expected, got = tuple(value.shape), tuple(change.shape)
-            raise ValueError(f"rule: expected a change {expected} of the {target}, got {got}")
+            checks.same_kind("rule", checks.instance("rule", change, Tensor), value, target)
+            if change.shape != value.shape:
+                expected, got = tuple(value.shape), tuple(change.shape)
+                raise ValueError(f"rule: expected a change {expected} of the {target}, got {got}")
+            reached = largest + peak(change)
         if not reached < _limit(value):  # too coarse a bound, or the truth
             reached = peak(value + multiplied_out(change))
         if not reached < _limit(value):
@@ -229,6 +230,10 @@ def entries(cell: SNTCell, target: str) -> Tensor:
     if isinstance(value, Sparse):
         return value.values
     return value.weight if isinstance(value, Dense) else value
+
+
+def _shapes(row: dict[str, Tensor]) -> str:
+    return ", ".join(f"{name} {tuple(value.shape)}" for name, value in row.items()) or "nothing"
 
 
 def _limit(value: Tensor) -> float:

@@ -41,12 +41,13 @@ class JointState(Dynamics):
         Raises
         ------
         ValueError
-            If the shapes do not fit.
+            If the shapes or kinds do not fit.
         """
         n = self.neurons
         self.cell.check(u)
         if H is None:
             return torch.cat([u, u.new_zeros(*u.shape[:-1], n * n)], -1)
+        checks.same_kind("H", checks.floating("H", H), u, "u")
         if H.shape != (*u.shape, n):
             raise ValueError(f"H: expected {(*u.shape, n)}, got {tuple(H.shape)}")
         return torch.cat([u, H.flatten(-2)], -1)

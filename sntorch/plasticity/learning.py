@@ -27,7 +27,7 @@ from sntorch.cells import SNTCell
 from sntorch.dynamics import drive_at, enter, noise_of
 from sntorch.plasticity.epochs import Observe, Run, go, learn_epoch
 from sntorch.plasticity.history import LearningHistory
-from sntorch.plasticity.rules import Rule
+from sntorch.plasticity.rules import TARGETS, Rule
 from sntorch.plasticity.synapses import Synapses
 
 __all__ = ["learn"]
@@ -133,6 +133,10 @@ def _check_rules(name: str, rule: object, cell: object) -> Sequence[Rule]:
     rules = [rule] if isinstance(rule, Rule) else rule
     if not isinstance(rules, Sequence) or not all(isinstance(r, Rule) for r in rules):
         raise ValueError(f"{name}: expected a Rule or several, got {rule!r}")
+    for r in rules:
+        if getattr(r, "target", None) not in TARGETS:
+            expected, got = ", ".join(TARGETS), getattr(r, "target", None)
+            raise ValueError(f"{name}: expected a target among {expected}, got {got!r} of {r!r}")
     if any(r.target == "coupling" for r in rules):
         Synapses(cell.coupling)
     return rules

@@ -16,8 +16,8 @@ own, and the change is the mean of the changes that the rows ask for.  A single 
 series of one step.
 
 A rule has no state and changes nothing; `learning.learn` adds what it returns.  Rules of couplings
-are added and multiplied by numbers, ``HebbianForgetting() + 0.1 * Oja()``, and the constraints of
-`constraints` take a rule and are one.
+are added, subtracted and multiplied by numbers, ``HebbianForgetting() + 0.1 * Oja()``, and the
+constraints of `constraints` take a rule and are one.
 
 Rules act on the synapses that exist: all entries of a dense matrix, the stored entries of a
 `couplings.Sparse` layer.  Other layouts are refused, since a rule would create synapses there.
@@ -35,7 +35,10 @@ from sntorch import checks
 from sntorch.couplings.layers import Coupling
 from sntorch.plasticity.synapses import Outer, Synapses, multiplied_out
 
-__all__ = ["CouplingRule", "Rule", "series"]
+__all__ = ["TARGETS", "CouplingRule", "Rule", "series"]
+
+TARGETS = ("coupling", "threshold", "gain")
+"""What a rule may change of an `SNTCell`."""
 
 
 class Rule(abc.ABC):
@@ -125,11 +128,19 @@ class CouplingRule(Rule):
         """Return the rule that makes both changes."""
         return _Sum(self, other) if isinstance(other, CouplingRule) else NotImplemented
 
+    def __sub__(self, other: CouplingRule) -> CouplingRule:
+        """Return the rule that makes one change and takes the other back."""
+        return _Sum(self, -other) if isinstance(other, CouplingRule) else NotImplemented
+
     def __mul__(self, factor: float) -> CouplingRule:
         """Return the rule times a number."""
         return _Scaled(self, checks.number("factor", factor))
 
     __rmul__ = __mul__
+
+    def __neg__(self) -> CouplingRule:
+        """Return the rule that makes the opposite change."""
+        return _Scaled(self, -1.0)
 
 
 def series(name: str, value: Tensor, size: int, like: Tensor) -> Tensor:

@@ -203,12 +203,25 @@ def test_looking_changes_nothing():
 # Wrong arguments
 
 
+class Leaking(snt.plasticity.Rule):
+    """A rule of something that rules do not change."""
+
+    target = "leak"
+
+    def __call__(self, value, pre, post, /):
+        return value
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"cell": torch.nn.RNNCell(2, N)}, "cell: expected an SNTCell, got RNNCell"),
         ({"rule": None}, "rule: expected a Rule or several, got None"),
         ({"rule": [SIRI, 3]}, "rule: expected a Rule or several"),
+        (
+            {"rule": Leaking()},
+            "rule: expected a target among coupling, .* got 'leak'",
+        ),
         ({"control": 3}, "control: expected a Rule or several"),
         ({"u": torch.rand(N)}, "u: expected torch.float64"),
         ({"u": state() * math.nan}, "u: expected finite numbers"),
@@ -365,8 +378,17 @@ def test_rules_may_return_tensors():
         assert (kept == 0.01).all()
 
 
-def test_a_change_of_another_shape_is_refused():
-    rule = Tensors(lambda J: J.values.sum(1))
-    message = r"rule: expected a change \(8, 8\) of the coupling, got \(8,\)"
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda J: J.values.sum(1),
+            r"rule: expected a change \(8, 8\) of the coupling, got",
+        ),
+        (lambda J: J.values.float(), "rule: expected torch.float64, the dtype of coupling"),
+        (lambda J: 0.0, "rule: expected Tensor, got float"),
+    ],
+)
+def test_a_change_of_another_kind_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
-        learn(network(), rule, state(), 2, steps=2)
+        learn(network(), Tensors(make), state(), 2, steps=2)

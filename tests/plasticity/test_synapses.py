@@ -94,13 +94,18 @@ def test_numbers_that_are_not_finite_have_no_bound():
     assert peak(torch.empty(0)) == 0
 
 
+def place(room):
+    assert room is not None
+    return room.data_ptr()
+
+
 def test_memory_is_lent_anew_and_never_twice_at_a_time():
     rooms = []
     J = numbers(M, N)
     first = Synapses(J).borrow(rooms)
-    taken = {first.room().data_ptr() for _ in range(3)}
+    taken = {place(first.room()) for _ in range(3)}
     assert len(taken) == len(rooms) == 3
     second = Synapses(J).borrow(rooms)
-    again = {second.room().data_ptr() for _ in range(4)}
+    again = {place(second.room()) for _ in range(4)}
     assert taken < again
     assert Synapses(J).room() is None
