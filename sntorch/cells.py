@@ -179,7 +179,15 @@ class SNTCell(Dynamics):
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return F(u, x) (..., N); without x the drive is zero."""
         self.check(u)
-        return self._next(u, self.transfer(self.gain * u), x)
+        return self.proceed(u, self.transfer(self.gain * u), x)
+
+    def proceed(self, u: Tensor, rate: Tensor, x: Tensor | None = None) -> Tensor:
+        """Return F(u, x) (..., N) for a state whose activity ``rate`` = f(u) is known."""
+        drive = -self.threshold if x is None else self._drive(x)
+        rest = torch.addcmul(drive, self.leak, u)
+        if isinstance(self.coupling, Coupling):
+            return rest + self.coupling(rate)
+        return orbits.plus_product(rest, self.coupling, rate)
 
     def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F and DF V = leak V + J (f' * V), one matrix product for all columns and rows."""
@@ -192,7 +200,7 @@ class SNTCell(Dynamics):
             pushed = torch.addcmul(layers.push(self.coupling, scaled), _column(leak), V)
         else:
             pushed = torch.addmm(V, self.coupling, scaled, beta=number)  # all in one pass
-        return self._next(u, rate, x), pushed
+        return self.proceed(u, rate, x), pushed
 
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F and DF^T W = leak W + f' * (J^T W)."""
@@ -212,7 +220,7 @@ class SNTCell(Dynamics):
             pulled = slope.unsqueeze(-1) * layers.pull(self.coupling, W)
             return torch.addcmul(pulled, _column(self.leak), W)
 
-        return self._next(u, rate, x), pull
+        return self.proceed(u, rate, x), pull
 
     def _numbers(self) -> Iterator[Tensor]:
         yield self.gain  # all are of one kind; it is read at every step
@@ -253,13 +261,6 @@ class SNTCell(Dynamics):
         parts = [f"size={self.size}", f"input_size={self.input_size}", f"transfer={self.transfer}"]
         parts += [f"{name}={_shown(getattr(self, name))}" for name in _DOMAIN]
         return ", ".join(parts)
-
-    def _next(self, u: Tensor, rate: Tensor, x: Tensor | None) -> Tensor:
-        drive = -self.threshold if x is None else self._drive(x)
-        rest = torch.addcmul(drive, self.leak, u)
-        if isinstance(self.coupling, Coupling):
-            return rest + self.coupling(rate)
-        return orbits.plus_product(rest, self.coupling, rate)
 
     def _drive(self, x: Tensor) -> Tensor:
         if self.input_weight is None:

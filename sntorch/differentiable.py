@@ -126,7 +126,10 @@ class Differentiable(nn.Module, abc.ABC):
 def transformed(*values: object) -> bool:
     """Whether a transform of torch is at work, vmap or forward mode: write into nothing then."""
     # What torch asks itself before it calls an autograd function; it has no public name.
-    return torch._C._are_functorch_transforms_active() or any(
+    if torch._C._are_functorch_transforms_active():
+        return True
+    # Outside forward mode no tensor has a tangent, and to ask each costs more than a small step.
+    return forward_ad._current_level >= 0 and any(
         forward_ad.unpack_dual(value).tangent is not None
         for value in values
         if isinstance(value, Tensor)

@@ -27,6 +27,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, final
 
@@ -44,6 +45,7 @@ __all__ = [
     "IteratedDynamics",
     "add_noise",
     "as_dynamics",
+    "check_bounded",
     "drive_at",
     "enter",
     "iterate",
@@ -320,8 +322,8 @@ def rollout(
     memory.afford("steps", needed, u.device, "store fewer states with every=")
     checks.generator(generator, u.device)
     stored, last = f.orbit(u, steps, x, noise_of(f, u), generator, every)
-    _check_bounded(stored, every)
-    _check_bounded(last[None], steps)  # what `every` left out at the end
+    check_bounded(stored, every)
+    check_bounded(last[None], steps)  # what `every` left out at the end
     return stored
 
 
@@ -431,8 +433,9 @@ def _check_drive(x: Tensor, u: Tensor, steps: int | None) -> None:
         )
 
 
-def _check_bounded(orbit: Tensor, every: int) -> None:
-    if bool(orbit.detach().sum().isfinite()):  # one pass; only finite numbers have a finite sum
+def check_bounded(orbit: Tensor, every: int = 1) -> None:
+    """Refuse an orbit (T, ..., N) of every so many steps that is not finite, with step and row."""
+    if math.isfinite(orbit.detach().sum().item()):  # one pass; only finite numbers have such a sum
         return
     finite = torch.isfinite(orbit).all(-1)
     if bool(finite.all()):

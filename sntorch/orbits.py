@@ -109,7 +109,8 @@ def _stepped(
     frame = _Frame(network.coupling, u)
     stored = u.new_empty(steps // every, *u.shape)
     kept, last = frame.places(stored), frame.inside(u).contiguous()  # products keep its order
-    spare = torch.empty_like(last), torch.empty_like(last)
+    aside = frame.upright or every > 1  # states that are made elsewhere than they are stored
+    spare = (torch.empty_like(last), torch.empty_like(last)) if aside else ()
     gain, leak = (None if q is None else frame.inside(q) for q in network[1:3])
     plus, phi = frame.product(), network.transfer
     drives = _drives(network, x, u, steps)

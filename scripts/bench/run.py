@@ -19,13 +19,15 @@ from typing import Any
 
 import couplings
 import lyapunov
+import plasticity
 import response
 import rollout
 import torch
 from measure import HEAD, Figure, Sections, figures
 
 BENCHES: dict[str, Sections] = {
-    module.__name__: module.SECTIONS for module in (rollout, couplings, lyapunov, response)
+    module.__name__: module.SECTIONS
+    for module in (rollout, couplings, lyapunov, response, plasticity)
 }
 NAMES = [*BENCHES, *(f"{name}.{part}" for name, parts in BENCHES.items() for part in parts)]
 

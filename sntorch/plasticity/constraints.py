@@ -14,6 +14,7 @@ breaks neither of the others inside it.  `hebbian.SynapticScaling` is a rule to 
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import Self
 
@@ -21,7 +22,8 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.plasticity.rules import CouplingRule, Synapses
+from sntorch.plasticity.rules import CouplingRule
+from sntorch.plasticity.synapses import Synapses
 
 __all__ = ["Masked", "Normalised", "SignPreserving"]
 
@@ -33,6 +35,14 @@ class _Constraint(CouplingRule):
     def __post_init__(self) -> None:
         if not isinstance(self.rule, CouplingRule):
             raise ValueError(f"rule: expected a CouplingRule, got {type(self.rule).__name__}")
+
+    @abc.abstractmethod
+    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
+        """Return dJ, a new tensor."""
+
+    def entries(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
+        """Return what `change` does."""
+        return self.change(J, pre, post)
 
     def at(self, epoch: int) -> Self:
         """Return the constraint on the rule of an epoch."""
@@ -78,11 +88,13 @@ class Masked(_Constraint):
 
     def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
         """Return dJ, zero outside the mask."""
-        mask = J.values != 0 if self.mask is None else self.mask
-        if mask.shape != J.values.shape:
-            expected, got = tuple(J.values.shape), tuple(mask.shape)
+        change = self.rule.entries(J, pre, post)
+        if self.mask is None:  # numbers 1 and 0: to multiply by them is faster than to fill by them
+            return change.mul_(torch.sign(J.values, out=J.room()).abs_())
+        if self.mask.shape != change.shape:
+            expected, got = tuple(change.shape), tuple(self.mask.shape)
             raise ValueError(f"mask: expected {expected}, the shape of the synapses, got {got}")
-        return self.rule.change(J, pre, post).masked_fill_(~mask, 0)
+        return change.mul_(self.mask)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +112,11 @@ class SignPreserving(_Constraint):
 
     def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
         """Return dJ with J (J + dJ) >= 0, and 0 where J = 0."""
-        change = self.rule.change(J, pre, post)
-        kept = (J.values + change).sign() == J.values.sign()
-        return torch.where(kept, change, -J.values)
+        change = self.rule.entries(J, pre, post)
+        new, old = torch.add(J.values, change, out=J.room()), torch.sign(J.values, out=J.room())
+        kept = new.sign_().mul_(old).relu_()  # 1 or 0
+        gone = torch.neg(J.values, out=J.room())
+        return torch.lerp(gone, change, kept, out=J.room())  # one of them to the last bit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,11 +155,13 @@ class Normalised(_Constraint):
 
     def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
         """Return dJ; a neuron on which all couplings vanish is left alone."""
-        new = self.rule.change(J, pre, post).add_(J.values)
+        new = self.rule.entries(J, pre, post).add_(J.values)
         kept = self._norm(J, J.values) if self.norm is None else self.norm
         found = self._norm(J, new)
         factor = torch.where(found > 0, kept / found, 1.0)
-        return new.mul_(J.of_post(factor)).sub_(J.values)
+        return torch.mul(new, J.of_post(factor), out=J.room()).sub_(J.values)
 
     def _norm(self, J: Synapses, entries: Tensor) -> Tensor:
+        if J.pattern is None:
+            return torch.linalg.vector_norm(entries, self.order, dim=1)
         return J.onto_post(entries.abs().pow(self.order)).pow(1 / self.order)

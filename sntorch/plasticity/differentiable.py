@@ -53,7 +53,7 @@ from sntorch.cells import SNTCell
 from sntorch.differentiable import transformed
 from sntorch.dynamics import add_noise, drive_at
 from sntorch.plasticity.joint import JointState, couplings_of, rate_of, share_of
-from sntorch.plasticity.traces import Step, squares
+from sntorch.plasticity.traces import Step, square, squares
 
 __all__ = ["PlasticSNTCell"]
 
@@ -152,11 +152,11 @@ class PlasticSNTCell(JointState):
     @property
     def forgetting(self) -> Tensor:
         """The factor lambda that the trace keeps in a step, ()."""
-        return self._kept(self.rate)
+        return self._pace()[1]
 
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return the next state (..., N + N^2); `u` is the joint state."""
-        return self._step(u, x).advance(u)
+        return self._step(self.check(u), x).advance(u)
 
     def orbit(
         self,
@@ -173,12 +173,16 @@ class PlasticSNTCell(JointState):
         if recording or transformed(*given):
             return super().orbit(u, steps, x, sigma, generator, every)
         stored = u.new_empty(steps // every, *u.shape)
-        spare = None if every == 1 else torch.empty_like(u)
+        # A state that is not stored is made where the next one will be, if one will.
+        places = [*stored, torch.empty_like(u)] if steps % every else stored
+        pace, rate = self._pace(), None
         for t in range(steps):
-            place = stored[t // every] if spare is None or not (t + 1) % every else spare
-            u = self._step(u, drive_at(x, t)).advance_into(place, u)
+            place = places[t // every]
+            now = self._step(u, drive_at(x, t), pace, rate)
+            u, rate = now.advance_into(place, u), now.x1
             if sigma is not None:
                 place.copy_(add_noise(u, sigma, generator))
+                rate = None
         return stored, u
 
     def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -216,10 +220,19 @@ class PlasticSNTCell(JointState):
             f"trace={trace}, rate={self.rate.item():.4g}, forgetting={self.forgetting.item():.4g}"
         )
 
-    def _step(self, s: Tensor, x: Tensor | None) -> Step:
-        u, H = self.split(s)
-        eta, rate = self.rate, self.cell.rate(u)
-        u1 = self.cell.map(u, x) + self._through(H, rate.unsqueeze(-1)).squeeze(-1)
+    def _step(
+        self,
+        s: Tensor,
+        x: Tensor | None,
+        pace: tuple[Tensor, Tensor] | None = None,
+        rate: Tensor | None = None,
+    ) -> Step:
+        """Return a step; what is known of it, `_pace` and f(u), need not be computed again."""
+        u, H = s[..., : self.neurons], square(s, self.neurons)
+        eta, forgetting = self._pace() if pace is None else pace
+        rate = self.cell.rate(u) if rate is None else rate
+        drive = self._through(H, rate.unsqueeze(-1)).squeeze(-1)
+        u1 = self.cell.proceed(u, rate, x) + drive
         rate1 = self.cell.rate(u1)
         a, b = (rate1 - self.activity, rate - self.activity) if self.activity else (rate1, rate)
         gate, M = eta, None
@@ -229,21 +242,24 @@ class PlasticSNTCell(JointState):
         return Step(
             u1=u1,
             x=rate,
+            x1=rate1,
             a=a,
             b=b.relu() if self.rectified else b,
             gate=gate,
             learned=gate.unsqueeze(-1) * a,
-            forgetting=self._kept(eta),
+            forgetting=forgetting,
             oja=self.oja,
             rate=eta,
             M=M,
             modulator=self.modulator,
         )
 
-    def _kept(self, eta: Tensor) -> Tensor:
-        if self._forgetting is None:
-            return torch.ones_like(eta) if self.oja else 1 - eta
-        return torch.full_like(eta, self._forgetting)
+    def _pace(self) -> tuple[Tensor, Tensor]:
+        """Return eta and lambda."""
+        eta = self.rate
+        if self._forgetting is not None:
+            return eta, torch.full_like(eta, self._forgetting)
+        return eta, torch.ones_like(eta) if self.oja else 1 - eta
 
     def _slope(self, u: Tensor) -> Tensor:
         """Return f'(u) (..., N, 1)."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
-import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from sntorch import checks
 from sntorch.cells import SNTCell
 from sntorch.couplings.layers import Dense, Sparse
-from sntorch.dynamics import observing, rollout
+from sntorch.dynamics import check_bounded, noise_of, observing
 from sntorch.plasticity.history import LearningHistory
-from sntorch.plasticity.rules import Rule
+from sntorch.plasticity.rules import CouplingRule, Rule
+from sntorch.plasticity.synapses import Outer, Synapses, multiplied_out, peak
 from sntorch.results import Result
 
 __all__ = ["DivergedError", "Observe", "Run", "entries", "go", "learn_epoch"]
@@ -41,8 +43,14 @@ class Run:
         self.rows: list[dict[str, Tensor]] = [] if resume is None else _rows(resume)
         self.before: dict[str, Result] = {} if resume is None else dict(resume.before)
         self.after: dict[str, Result] = {} if resume is None else dict(resume.after)
-        for target in {rule.target for rule in rules} - {"coupling"}:
+        self.rooms: list[Tensor] = []
+        self.sigma = noise_of(self.cell, self.u)
+        targets = {rule.target for rule in rules}
+        for target in targets - {"coupling"}:
             _one_per_neuron(self.cell, target)
+        self.largest = {
+            target: peak(checks.finite(target, entries(self.cell, target))) for target in targets
+        }
 
     def look(self) -> tuple[dict[str, Tensor], dict[str, Result]]:
         """Return a row of the curves, and the records.
@@ -59,9 +67,9 @@ class Run:
             row |= _numbers(name, value)
             if isinstance(value, Result):
                 records[name] = value
-        shapes = [{name: value.shape for name, value in r.items()} for r in (row, *self.rows[:1])]
-        if shapes[0] != shapes[-1]:
-            raise ValueError(f"observe: expected {shapes[-1]}, as before, got {shapes[0]}")
+        got, expected = _shapes(row), _shapes(self.rows[0] if self.rows else row)
+        if got != expected:
+            raise ValueError(f"observe: expected {expected}, as before, got {got}")
         return row, records
 
     def note(self, row: dict[str, Tensor], records: dict[str, Result]) -> None:
@@ -73,27 +81,42 @@ class Run:
 
     def propose(
         self, steps: int, transient: int, x: Tensor | None, generator: torch.Generator | None
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Return the state after an epoch and what every rule would change."""
-        try:
-            orbit = rollout(self.cell, self.u, transient + steps, x=x, generator=generator)
-        except ValueError as error:  # arguments were checked: the orbit is not finite
-            raise DivergedError(str(error)) from error
-        rates = self.cell.rate(torch.cat([self.u.unsqueeze(0), orbit])[-steps - 1 :])
-        changes = [
-            rule.at(self.epoch)(getattr(self.cell, rule.target), rates[:-1], rates[1:])
-            for rule in self.rules
-        ]
-        for rule, change in zip(self.rules, changes, strict=True):
-            if not math.isfinite(float(change.sum())):
-                raise DivergedError(f"{rule.target}: expected a finite change")
-        return orbit[-1].clone(), changes
+    ) -> Proposal:
+        """Return the state after an epoch and what the rules would change.
 
-    def commit(self, u: Tensor, changes: list[Tensor]) -> None:
+        Raises
+        ------
+        DivergedError
+            If the orbit or what would become of the network is not finite.
+        """
+        orbit, u = self.cell.orbit(self.u, transient + steps, x, self.sigma, generator, 1)
+        try:
+            check_bounded(orbit)
+        except ValueError as error:
+            raise DivergedError(str(error)) from error
+        states = torch.cat([self.u.unsqueeze(0), orbit])
+        rates = self.cell.rate(states[transient:])
+        changes: dict[str, Tensor | Outer] = {}
+        synapses: Synapses | None = None
+        for rule in self.rules:
+            value = getattr(self.cell, rule.target)
+            if isinstance(rule, CouplingRule):
+                value = synapses = synapses or Synapses(value).borrow(self.rooms)
+            change = rule.at(self.epoch).proposed(value, rates[:-1], rates[1:])
+            known = changes.get(rule.target)
+            changes[rule.target] = change if known is None else known + change
+        reached = {target: self._reach(target, change) for target, change in changes.items()}
+        return Proposal(u.clone(), changes, reached)
+
+    def commit(self, proposal: Proposal) -> None:
         """Finish an epoch."""
-        for rule, change in zip(self.rules, changes, strict=True):
-            entries(self.cell, rule.target).add_(change)
-        self.u, self.epoch = u, self.epoch + 1
+        for target, change in proposal.changes.items():
+            if isinstance(change, Outer):
+                change.apply()
+            else:
+                entries(self.cell, target).add_(change)
+        self.u, self.epoch = proposal.u, self.epoch + 1
+        self.largest |= proposal.reached
 
     def history(self, control: LearningHistory | None, stopped: str) -> LearningHistory:
         """Return what was noted."""
@@ -110,6 +133,23 @@ class Run:
             state=self.u,
         )
 
+    def _reach(self, target: str, change: Tensor | Outer) -> float:
+        """Return a bound on the numbers of a target after a change."""
+        value, largest = entries(self.cell, target), self.largest[target]
+        if isinstance(change, Outer):
+            reached = change.reach(largest)
+        else:
+            checks.same_kind("rule", checks.instance("rule", change, Tensor), value, target)
+            if change.shape != value.shape:
+                expected, got = tuple(value.shape), tuple(change.shape)
+                raise ValueError(f"rule: expected a change {expected} of the {target}, got {got}")
+            reached = largest + peak(change)
+        if not reached < _limit(value):  # too coarse a bound, or the truth
+            reached = peak(value + multiplied_out(change))
+        if not reached < _limit(value):
+            raise DivergedError(f"{target}: expected a finite change")
+        return reached
+
     def _ask(self, name: str, analysis: Callable[[SNTCell, Tensor], object]) -> object:
         try:
             with observing(self.cell, self.u):
@@ -118,6 +158,17 @@ class Run:
             if not self.rows:
                 raise
             raise DivergedError(f"{name}: {error}") from error
+
+
+class Proposal(NamedTuple):
+    """What an epoch would make of a run."""
+
+    u: Tensor
+    """(..., N), the state at its end."""
+    changes: dict[str, Tensor | Outer]
+    """The sum of the changes of every target."""
+    reached: dict[str, float]
+    """A bound on the numbers of every target after the change."""
 
 
 class DivergedError(Exception):
@@ -164,7 +215,7 @@ def learn_epoch(
         stream.set_state(start)
         raise
     for run, proposal in zip(runs, proposals, strict=True):
-        run.commit(*proposal)
+        run.commit(proposal)
 
 
 def _global_stream(device: torch.device) -> torch.Generator:
@@ -179,6 +230,15 @@ def entries(cell: SNTCell, target: str) -> Tensor:
     if isinstance(value, Sparse):
         return value.values
     return value.weight if isinstance(value, Dense) else value
+
+
+def _shapes(row: dict[str, Tensor]) -> str:
+    return ", ".join(f"{name} {tuple(value.shape)}" for name, value in row.items()) or "nothing"
+
+
+def _limit(value: Tensor) -> float:
+    """Return the size from which on numbers count as not finite."""
+    return torch.finfo(value.dtype).max / 2
 
 
 def _one_per_neuron(cell: SNTCell, name: str) -> None:

@@ -34,7 +34,8 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.plasticity.rules import CouplingRule, Synapses
+from sntorch.plasticity.rules import CouplingRule
+from sntorch.plasticity.synapses import Outer, Synapses
 
 __all__ = [
     "BCM",
@@ -91,9 +92,9 @@ class HebbianForgetting(CouplingRule):
         checks.number("forgetting", self.forgetting, 0, 1)
         _check(self.rate, self.activity)
 
-    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
+    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Outer:
         """Return dJ from the means of every row over the epoch."""
-        m_pre, m_post = pre.mean(0) - self.activity, post.mean(0) - self.activity
+        m_pre, m_post = _over_time(pre) - self.activity, _over_time(post) - self.activity
         size = self.rate / (J.shape[1] * len(m_pre))
         return J.outer(size * m_post, m_pre.relu(), kept=self.forgetting - 1)
 
@@ -123,7 +124,7 @@ class Dauce(CouplingRule):
     def __post_init__(self) -> None:
         _check(self.rate, self.activity)
 
-    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
+    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Outer:
         """Return dJ: the sum over time, the mean over rows."""
         size = self.rate / (J.shape[1] * pre.shape[1])
         return J.outer(size * (post - self.activity), (pre - self.activity).relu())
@@ -149,7 +150,7 @@ class Covariance(CouplingRule):
     def __post_init__(self) -> None:
         _check(self.rate)
 
-    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
+    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Outer:
         """Return dJ; the means are those of every row."""
         size = self.rate / (J.shape[1] * _samples(pre))
         return J.outer(size * (post - post.mean(0)), pre)
@@ -175,7 +176,7 @@ class AntiHebbian(CouplingRule):
     def __post_init__(self) -> None:
         _check(self.rate, self.activity)
 
-    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
+    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Outer:
         """Return dJ."""
         size = -self.rate / (J.shape[1] * _samples(pre))
         return J.outer(size * (post - self.activity), pre - self.activity)
@@ -207,11 +208,10 @@ class Oja(CouplingRule):
     def __post_init__(self) -> None:
         _check(self.rate)
 
-    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
+    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Outer:
         """Return dJ."""
         power = post.square().mean((0, 1))
-        hebb = J.outer(self.rate / _samples(pre) * post, pre)
-        return hebb.addcmul_(J.of_post(-self.rate * power), J.values)
+        return J.outer(self.rate / _samples(pre) * post, pre, kept=-self.rate * power)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,7 +242,7 @@ class BCM(CouplingRule):
     def __post_init__(self) -> None:
         _check(self.rate)
 
-    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
+    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Outer:
         """Return dJ."""
         sliding = post.square().mean((0, 1))
         return J.outer(self.rate / _samples(pre) * post * (post - sliding), pre)
@@ -288,7 +288,7 @@ class RateSTDP(CouplingRule):
         for name in ("tau_potentiation", "tau_depression"):
             checks.positive(name, getattr(self, name))
 
-    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
+    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Outer:
         """Return dJ, from a fading trace of each side."""
         size = 1 / (J.shape[1] * _samples(pre))
         before = _trace(pre, self.tau_potentiation)
@@ -296,7 +296,7 @@ class RateSTDP(CouplingRule):
         if len(pre) < 3:  # no sender comes after a receiver yet
             return up
         after = _trace(post[:-2], self.tau_depression)
-        return up.sub_(J.outer(self.depression * size * after, pre[2:]))
+        return up + J.outer(-self.depression * size * after, pre[2:])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -321,9 +321,9 @@ class SynapticScaling(CouplingRule):
     def __post_init__(self) -> None:
         _check(self.rate, self.activity)
 
-    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
+    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Outer:
         """Return dJ."""
-        return J.of_post(self.rate * (self.activity - post.mean((0, 1)))) * J.values
+        return J.scaled(self.rate * (self.activity - post.mean((0, 1))))
 
 
 def _check(rate: float, activity: float = 0.0) -> None:
@@ -334,6 +334,11 @@ def _check(rate: float, activity: float = 0.0) -> None:
 def _samples(pre: Tensor) -> int:
     """Return how many steps and rows there are."""
     return pre.shape[0] * pre.shape[1]
+
+
+def _over_time(activity: Tensor) -> Tensor:
+    """Return the mean (R, n) over the steps; on line there is one, and nothing to be done."""
+    return activity[0] if len(activity) == 1 else activity.mean(0)
 
 
 def _trace(activity: Tensor, tau: float) -> Tensor:

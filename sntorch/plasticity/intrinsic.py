@@ -87,7 +87,13 @@ class IntrinsicHomeostasis(_Homeostasis):
         checks.number("activity", self.activity)
 
     def __call__(self, threshold: Tensor, pre: Tensor, post: Tensor, /) -> Tensor:
-        """Return the change (m,) of thresholds (m,); means over time and rows."""
+        """Return the change (m,) of thresholds (m,); means over time and rows, pre is not read.
+
+        Raises
+        ------
+        ValueError
+            If the thresholds are no finite tensor, or post does not fit them.
+        """
         return self.rate * (_mean(threshold, post) - self.activity)
 
 
@@ -120,11 +126,17 @@ class GainHomeostasis(_Homeostasis):
         checks.number("power", self.power, low=0)
 
     def __call__(self, gain: Tensor, pre: Tensor, post: Tensor, /) -> Tensor:
-        """Return the change (m,) of gains (m,); means over time and rows."""
+        """Return the change (m,) of gains (m,); means over time and rows, pre is not read.
+
+        Raises
+        ------
+        ValueError
+            If the gains are no finite tensor, or post does not fit them.
+        """
         lack = self.rate * (self.power - _mean(gain, post, power=2))
         return lack.clamp(min=-0.5) * gain
 
 
 def _mean(value: Tensor, post: Tensor, power: int = 1) -> Tensor:
-    checks.floating("value", value, ndim=1)
+    checks.finite("value", checks.floating("value", value, ndim=1))
     return series("post", post, value.shape[-1], value).pow(power).flatten(0, -2).mean(0)

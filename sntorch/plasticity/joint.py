@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -40,12 +41,13 @@ class JointState(Dynamics):
         Raises
         ------
         ValueError
-            If the shapes do not fit.
+            If the shapes or kinds do not fit.
         """
         n = self.neurons
         self.cell.check(u)
         if H is None:
             return torch.cat([u, u.new_zeros(*u.shape[:-1], n * n)], -1)
+        checks.same_kind("H", checks.floating("H", H), u, "u")
         if H.shape != (*u.shape, n):
             raise ValueError(f"H: expected {(*u.shape, n)}, got {tuple(H.shape)}")
         return torch.cat([u, H.flatten(-2)], -1)
@@ -76,6 +78,9 @@ class JointState(Dynamics):
         with torch.no_grad():
             entries.copy_(self.couplings(s))
         return held
+
+    def _numbers(self) -> Iterator[Tensor]:
+        yield self.alpha  # all are of one kind; it is read at every step
 
     def check_entry(self, name: str, values: Tensor) -> Tensor:
         """Return `values` if they are in the domain of the quantity `name`."""

@@ -10,7 +10,9 @@ noise, without learning, or with another rule.  Where a rule also forgets, a con
 only, ``HebbianForgetting(rate=0)``, is needed to say what learning did.
 
 Memory: a copy of the network for each of the two runs, made once; an epoch holds its activity,
-(steps, ..., N), and one change dJ at a time for each run, never another J.
+(transient + steps, ..., N).  A rule of `hebbian` changes J in place, without a matrix dJ (see
+`synapses`); constraints, and rules that return a tensor, need one dJ or a few in each run, the
+constraints the same ones again in every epoch.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from sntorch import checks
+from sntorch import checks, memory
 from sntorch.cells import SNTCell
-from sntorch.dynamics import enter, noise_of
+from sntorch.dynamics import drive_at, enter, noise_of
 from sntorch.plasticity.epochs import Observe, Run, go, learn_epoch
 from sntorch.plasticity.history import LearningHistory
-from sntorch.plasticity.rules import Rule, Synapses
+from sntorch.plasticity.rules import TARGETS, Rule
+from sntorch.plasticity.synapses import Synapses
 
 __all__ = ["learn"]
 
@@ -105,11 +108,15 @@ def learn(
     epochs, every = checks.count("epochs", epochs, low=0), checks.count("every", every)
     observe = _check_observe(observe)
     enter(cell, u, transient + steps, x)
+    needed = memory.size_of(transient + steps, *u.shape, dtype=u.dtype)
+    memory.afford("steps", needed, u.device, "learn in shorter epochs")
     noise_of(cell, u)
     checks.generator(generator, u.device)
     compared = None if control is None or not observe else _check_rules("control", control, cell)
     _check_resume(resume, compared is not None, u)
     with torch.inference_mode(False), torch.no_grad():
+        if x is not None:
+            cell.map(u, drive_at(x, 0))  # refuses a drive that it cannot read
         runs = [Run(cell, rules, u, observe, resume)]
         if compared is not None:
             runs.append(Run(cell, compared, u, observe, resume and resume.control))
@@ -126,6 +133,10 @@ def _check_rules(name: str, rule: object, cell: object) -> Sequence[Rule]:
     rules = [rule] if isinstance(rule, Rule) else rule
     if not isinstance(rules, Sequence) or not all(isinstance(r, Rule) for r in rules):
         raise ValueError(f"{name}: expected a Rule or several, got {rule!r}")
+    for r in rules:
+        if getattr(r, "target", None) not in TARGETS:
+            expected, got = ", ".join(TARGETS), getattr(r, "target", None)
+            raise ValueError(f"{name}: expected a target among {expected}, got {got!r} of {r!r}")
     if any(r.target == "coupling" for r in rules):
         Synapses(cell.coupling)
     return rules

@@ -16,8 +16,8 @@ own, and the change is the mean of the changes that the rows ask for.  A single 
 series of one step.
 
 A rule has no state and changes nothing; `learning.learn` adds what it returns.  Rules of couplings
-are added and multiplied by numbers, ``HebbianForgetting() + 0.1 * Oja()``, and the constraints of
-`constraints` take a rule and are one.
+are added, subtracted and multiplied by numbers, ``HebbianForgetting() + 0.1 * Oja()``, and the
+constraints of `constraints` take a rule and are one.
 
 Rules act on the synapses that exist: all entries of a dense matrix, the stored entries of a
 `couplings.Sparse` layer.  Other layouts are refused, since a rule would create synapses there.
@@ -27,17 +27,18 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import math
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.couplings.layers import Coupling, Dense, Sparse
-from sntorch.couplings.products import sampled_product
+from sntorch.couplings.layers import Coupling
+from sntorch.plasticity.synapses import Outer, Synapses, multiplied_out
 
-__all__ = ["CouplingRule", "Rule", "Synapses", "series"]
+__all__ = ["TARGETS", "CouplingRule", "Rule", "series"]
+
+TARGETS = ("coupling", "threshold", "gain")
+"""What a rule may change of an `SNTCell`."""
 
 
 class Rule(abc.ABC):
@@ -45,6 +46,7 @@ class Rule(abc.ABC):
 
     Examples
     --------
+    >>> import torch
     >>> class Fatigue(Rule):  # thresholds that grow with the activity
     ...     target = "threshold"
     ...     def __call__(self, value, pre, post, /):
@@ -64,12 +66,17 @@ class Rule(abc.ABC):
         """Return the rule of an epoch, counted from 0: itself unless its rate falls."""
         return self
 
+    def proposed(self, value: Any, pre: Tensor, post: Tensor, /) -> Tensor | Outer:
+        """Return the change that series (T, ..., n) make, multiplied out or not; for `learn`."""
+        return self(value, pre, post)
+
 
 class CouplingRule(Rule):
     """A change of couplings: subclass with `change`, written for the synapses that exist.
 
     Examples
     --------
+    >>> import torch
     >>> class Hebb(CouplingRule):
     ...     def change(self, J, pre, post):
     ...         return J.outer(0.1 * post, pre)
@@ -87,23 +94,43 @@ class CouplingRule(Rule):
         ValueError
             If J is of another layout, or the activities do not fit it or each other.
         """
-        synapses = Synapses(J)
-        m, n = synapses.shape
-        pre, post = series("pre", pre, n, synapses.values), series("post", post, m, synapses.values)
+        values = Synapses(J).values
+        checks.finite("J", values.detach())
+        m, n = J.shape
+        pre, post = series("pre", pre, n, values), series("post", post, m, values)
         if pre.shape[:-1] != post.shape[:-1]:
             raise ValueError(
                 f"post: expected time and rows {tuple(pre.shape[:-1])} of pre, "
                 f"got {tuple(post.shape[:-1])}"
             )
-        return self.change(synapses, pre.reshape(len(pre), -1, n), post.reshape(len(post), -1, m))
+        return multiplied_out(self.proposed(J, pre, post))
+
+    def proposed(self, value: Any, pre: Tensor, post: Tensor, /) -> Tensor | Outer:
+        """Return the change that checked arguments make; the value may be its `Synapses`."""
+        J = value if isinstance(value, Synapses) else Synapses(value)
+        m, n = J.shape
+        return self.change(J, pre.reshape(len(pre), -1, n), post.reshape(len(post), -1, m))
 
     @abc.abstractmethod
-    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
-        """Return dJ in the shape of ``J.values`` for pre (T, R, n) and post (T, R, m)."""
+    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor | Outer:
+        """Return dJ for pre (T, R, n) and post (T, R, m).
+
+        Either ``J.outer(a, b, kept=k)``, which is never multiplied out while a network learns, a
+        sum or multiple of such changes, or a tensor in the shape of ``J.values``.
+        """
+
+    def entries(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
+        """Return what `change` does as a new tensor in the shape of ``J.values``."""
+        change = self.change(J, pre, post)
+        return change.entries() if isinstance(change, Outer) else change.clone()
 
     def __add__(self, other: CouplingRule) -> CouplingRule:
         """Return the rule that makes both changes."""
         return _Sum(self, other) if isinstance(other, CouplingRule) else NotImplemented
+
+    def __sub__(self, other: CouplingRule) -> CouplingRule:
+        """Return the rule that makes one change and takes the other back."""
+        return _Sum(self, -other) if isinstance(other, CouplingRule) else NotImplemented
 
     def __mul__(self, factor: float) -> CouplingRule:
         """Return the rule times a number."""
@@ -111,50 +138,9 @@ class CouplingRule(Rule):
 
     __rmul__ = __mul__
 
-
-class Synapses:
-    """The synapses of couplings J, with the few sums that rules are written in.
-
-    `values` are (m, n) for a matrix and (E,) for the stored entries of a `Sparse` layer.
-    """
-
-    def __init__(self, J: Tensor | Coupling) -> None:
-        if isinstance(J, Sparse):
-            self.values, self.pattern = J.values, J.pattern
-        elif isinstance(J, Coupling) and not isinstance(J, Dense):
-            raise ValueError(
-                "J: expected a matrix, couplings.Dense or couplings.Sparse, got "
-                f"{type(J).__name__}, in which a rule would create synapses"
-            )
-        else:
-            self.values = _matrix(J.weight if isinstance(J, Dense) else J)
-            self.pattern = None
-        self.shape: tuple[int, int] = (J.shape[0], J.shape[1])
-
-    def outer(self, post: Tensor, pre: Tensor, kept: float = 0.0) -> Tensor:
-        """Return kept J_ij + sum_s post_si pre_sj at every synapse, post (..., m), pre (..., n)."""
-        a, b = post.reshape(-1, self.shape[0]), pre.reshape(-1, self.shape[1])
-        if self.pattern is not None:
-            entries = sampled_product(a.T, b.T, self.pattern)
-            return entries.add_(self.values, alpha=kept) if kept else entries
-        if not kept:
-            return torch.outer(a[0], b[0]) if len(a) == 1 else a.T @ b
-        # One pass of memory: on line it is what a step costs.
-        if len(a) == 1:
-            return torch.addr(self.values, a[0], b[0], beta=kept)
-        return torch.addmm(self.values, a.T, b, beta=kept)
-
-    def of_post(self, numbers: Tensor) -> Tensor:
-        """Return the numbers (m,) of the receivers at every synapse, to be broadcast."""
-        if self.pattern is None:
-            return numbers.unsqueeze(-1)
-        return numbers.index_select(0, self.pattern.rows())
-
-    def onto_post(self, entries: Tensor) -> Tensor:
-        """Return the sum (m,) of entries over the synapses of every receiver."""
-        if self.pattern is None:
-            return entries.sum(1)
-        return entries.new_zeros(self.shape[0]).index_add(0, self.pattern.rows(), entries)
+    def __neg__(self) -> CouplingRule:
+        """Return the rule that makes the opposite change."""
+        return _Scaled(self, -1.0)
 
 
 def series(name: str, value: Tensor, size: int, like: Tensor) -> Tensor:
@@ -176,7 +162,7 @@ class _Sum(CouplingRule):
     first: CouplingRule
     second: CouplingRule
 
-    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
+    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor | Outer:
         return self.first.change(J, pre, post) + self.second.change(J, pre, post)
 
     def at(self, epoch: int) -> Self:
@@ -188,21 +174,8 @@ class _Scaled(CouplingRule):
     rule: CouplingRule
     factor: float
 
-    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor:
+    def change(self, J: Synapses, pre: Tensor, post: Tensor) -> Tensor | Outer:
         return self.factor * self.rule.change(J, pre, post)
 
     def at(self, epoch: int) -> Self:
         return dataclasses.replace(self, rule=self.rule.at(epoch))
-
-
-def _matrix(J: Tensor) -> Tensor:
-    if isinstance(J, Tensor) and J.layout != torch.strided:
-        raise ValueError(
-            f"J: expected a dense tensor or couplings.Sparse, got layout {J.layout}, in which a "
-            "rule would create synapses"
-        )
-    checks.floating("J", J)
-    if J.ndim != 2:
-        raise ValueError(f"J: expected a matrix, got {tuple(J.shape)}")
-    # One pass without a temporary: on line the check would cost more than the rule.
-    return J if math.isfinite(float(J.detach().sum())) else checks.finite("J", J)

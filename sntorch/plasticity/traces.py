@@ -22,7 +22,7 @@ __all__ = ["Step", "square"]
 
 def square(s: Tensor, n: int) -> Tensor:
     """Return the trace (..., N, N), a view of joint states (..., N + N^2)."""
-    return s[..., n:].unflatten(-1, (n, n))
+    return s[..., n:].view(*s.shape[:-1], n, n)
 
 
 def squares(V: Tensor, n: int) -> Tensor:
@@ -36,6 +36,7 @@ class Step:
 
     u1: Tensor
     x: Tensor
+    x1: Tensor
     a: Tensor
     b: Tensor
     gate: Tensor

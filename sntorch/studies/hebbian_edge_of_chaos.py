@@ -265,9 +265,11 @@ _LOOKS: tuple[tuple[str, str, str, str], ...] = (
 @style()
 def _(result: HebbianEdgeOfChaos, ax: Any = None) -> Any:
     ax = on(ax)
-    for values, (label, colour, marker, dash) in zip(result.exponents, _LOOKS, strict=True):
+    for i, (label, colour, marker, dash) in enumerate(_LOOKS):
         look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": dash}
-        ax.errorbar(result.epoch, values.mean(-1), values.std(-1), label=f"{label} ± sd", **look)
+        values = result.exponents[i]
+        beside = result.epoch + 0.16 * (i - 0.5)  # one bar would hide the other
+        ax.errorbar(beside, values.mean(-1), values.std(-1), label=f"{label} ± sd", **look)
     ax.axhline(0, label="edge of chaos", **THEORY)
     name_axes(ax, "epoch", "largest Lyapunov exponent (nats / step)", whole=True)
     return finish(ax, f"{result.exponents.shape[-1]} networks learn a pattern", result.exponents)
@@ -281,8 +283,9 @@ def _draw_sensitivity(result: HebbianEdgeOfChaos, ax: Any) -> None:
         at = result.exponents[i].mean(-1)
         ax.errorbar(at, values.mean(-1), error, label=f"{label} ± s.e.", **look)
     look = {"color": DARK, "marker": "o", "markerfacecolor": "white", "linestyle": ":"}
-    ax.plot(result.exponents[0].mean(-1), result.novel[0].mean(-1), label="novel pattern", **look)
-    ax.axvspan(-EDGE, EDGE, color="0.92", zorder=0)
+    novel = result.exponents[0].mean(-1), result.novel[0].mean(-1)
+    ax.plot(*novel, label="learning, novel pattern", **look)
+    ax.axvspan(-EDGE, EDGE, color="0.92", zorder=0, label=f"within {EDGE} of the edge")
     ax.axvline(0, **THEORY)
     ax.invert_xaxis()
     name_axes(ax, "mean exponent (nats / step), epochs to the right", "relative sensitivity")

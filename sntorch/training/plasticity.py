@@ -20,7 +20,7 @@ from sntorch.couplings import Coupling
 from sntorch.dynamics import observing, rollout
 from sntorch.plasticity import CouplingRule, PlasticSNTCell, Rule
 from sntorch.plasticity.epochs import entries
-from sntorch.plasticity.rules import Synapses
+from sntorch.plasticity.synapses import Synapses
 from sntorch.results import Result
 from sntorch.sequence import SNT
 from sntorch.training.monitor import Monitor

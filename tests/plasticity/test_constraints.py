@@ -95,6 +95,13 @@ def test_sparse_couplings_are_constrained_alike(wrap):
     assert_close(found, rule(J, pre, post)[places])
 
 
+@pytest.mark.parametrize("wrap", [Masked, SignPreserving, Normalised])
+def test_constraints_can_be_differentiated(wrap):
+    J = random_coupling(n=N).requires_grad_()
+    pre, post = activity(random_generator(2))
+    assert torch.autograd.gradcheck(lambda J: wrap(WILD)(J, pre, post), J)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -320,6 +320,11 @@ def test_frozen_exponents_do_not_bound_the_joint_ones():
         (lambda: PlasticSNTCell(cell(), trainable="alpha"), "trainable: expected a sequence"),
         (lambda: PlasticSNTCell(cell(), trainable=("J",)), "trainable: expected one of alpha"),
         (lambda: PlasticSNTCell(cell()).join(start(), trace(2)), r"H: expected \(4, 4\)"),
+        (
+            lambda: PlasticSNTCell(cell()).join(start(), trace().float()),
+            "H: expected torch.float64",
+        ),
+        (lambda: PlasticSNTCell(cell()).join(start(), [[0.0]]), "H: expected a torch.Tensor"),  # pyright: ignore[reportArgumentType]
         (lambda: PlasticSNTCell(cell()).map(start()), "u: expected 20 on the last axis"),
     ],
 )

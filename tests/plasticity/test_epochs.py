@@ -8,11 +8,7 @@ from learners import OBSERVE, SIRI, control, network, radius, same, state
 from references import random_generator
 
 import sntorch as snt
-from sntorch.plasticity import (
-    HebbianForgetting,
-    Rule,
-    learn,
-)
+from sntorch.plasticity import CouplingRule, HebbianForgetting, learn
 
 
 class Interrupting:
@@ -33,12 +29,10 @@ class InterruptedLooks(Interrupting):
         return radius(f, u)
 
 
-class InterruptedRule(Interrupting, Rule):
-    target = "coupling"
-
-    def __call__(self, J, pre, post):
+class InterruptedRule(Interrupting, CouplingRule):
+    def change(self, J, pre, post):
         self.tick()
-        return SIRI(J, pre, post)
+        return SIRI.change(J, pre, post)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8])
@@ -101,6 +95,33 @@ def test_divergence_stops_with_the_epoch_and_keeps_the_history():
     assert history.cell.coupling.isfinite().all()
     assert history.state.isfinite().all()
     assert len(control(history)["radius"]) == epoch
+
+
+class Grows(CouplingRule):
+    """Multiplies the couplings onto every neuron by numbers."""
+
+    def __init__(self, *numbers):
+        self.numbers = torch.tensor(numbers, dtype=torch.float64)
+
+    def change(self, J, pre, post):
+        return J.scaled(self.numbers - 1)
+
+
+def test_couplings_that_leave_the_finite_numbers_stop_the_run_before():
+    J = torch.zeros(4, 4, dtype=torch.float64)
+    J[0, 0] = 1.0  # a neuron that stays silent: only its coupling explodes
+    history = learn(snt.SNTCell(J), Grows(1e100, 1, 1, 1), torch.zeros(4).double(), 9, steps=1)
+    assert history.stopped == "diverged in epoch 4: coupling: expected a finite change"
+    assert history.learned == 3
+    assert history.cell.coupling[0, 0].item() == pytest.approx(1e300)
+
+
+def test_a_bound_that_is_too_coarse_stops_nothing():
+    J = torch.eye(4, dtype=torch.float64)
+    J[1, 1] = 0.0
+    history = learn(snt.SNTCell(J), Grows(1, 1e100, 1, 1), torch.zeros(4).double(), 9, steps=1)
+    assert (history.stopped, history.learned) == ("", 9)
+    assert torch.equal(history.cell.coupling, J)
 
 
 def test_an_analysis_that_fails_later_stops_the_run():

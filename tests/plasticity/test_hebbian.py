@@ -125,6 +125,7 @@ def test_rules_compose():
     first, second = Oja(0.3), SynapticScaling(0.2, 0.1)
     both = 2 * first + second * 0.5
     assert_close(both(J, pre, post), 2 * first(J, pre, post) + second(J, pre, post) / 2)
+    assert_close((first - second)(J, pre, post), first(J, pre, post) - second(J, pre, post))
     assert both.at(3)(J, pre, post).shape == J.shape
 
 

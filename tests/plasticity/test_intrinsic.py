@@ -51,6 +51,10 @@ def test_the_rate_falls():
             lambda: IntrinsicHomeostasis()(torch.tensor(0.0), torch.zeros(3), torch.zeros(3)),
             "value: expected at least 1 axes",
         ),
+        (
+            lambda: GainHomeostasis()(torch.full((3,), math.nan), torch.zeros(3), torch.zeros(3)),
+            "value: expected finite numbers",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(make, message):

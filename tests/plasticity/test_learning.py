@@ -8,18 +8,26 @@ import pytest
 import torch
 from learners import OBSERVE, SIRI, N, control, network, radius, same, state
 from references import random_coupling, random_generator, thinned
+from torch.overrides import TorchFunctionMode
 from torch.testing import assert_close
 
 import sntorch as snt
 from sntorch.plasticity import (
+    BCM,
+    CouplingRule,
     Covariance,
     GainHomeostasis,
     HebbianForgetting,
     IntrinsicHomeostasis,
+    Masked,
+    Normalised,
     Oja,
     RateSTDP,
+    SignPreserving,
+    SynapticScaling,
     learn,
 )
+from sntorch.plasticity.epochs import Run, learn_epoch
 
 # What it does
 
@@ -195,12 +203,25 @@ def test_looking_changes_nothing():
 # Wrong arguments
 
 
+class Leaking(snt.plasticity.Rule):
+    """A rule of something that rules do not change."""
+
+    target = "leak"
+
+    def __call__(self, value, pre, post, /):
+        return value
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"cell": torch.nn.RNNCell(2, N)}, "cell: expected an SNTCell, got RNNCell"),
         ({"rule": None}, "rule: expected a Rule or several, got None"),
         ({"rule": [SIRI, 3]}, "rule: expected a Rule or several"),
+        (
+            {"rule": Leaking()},
+            "rule: expected a target among coupling, .* got 'leak'",
+        ),
         ({"control": 3}, "control: expected a Rule or several"),
         ({"u": torch.rand(N)}, "u: expected torch.float64"),
         ({"u": state() * math.nan}, "u: expected finite numbers"),
@@ -209,6 +230,7 @@ def test_looking_changes_nothing():
         ({"transient": -1}, "transient: expected a whole number"),
         ({"every": 0}, "every: expected a whole number"),
         ({"x": torch.zeros(4, 2).double()}, r"x: expected \(I,\) or \(5, "),
+        ({"x": torch.zeros(2).double()}, "x: expected None, since the cell has input_size 0"),
         ({"observe": [radius]}, "observe: expected names with functions"),
         ({"observe": {"a": lambda f, u: "b"}}, "observe: expected a to return a number"),
         ({"observe": {"a": lambda f, u: snt.rollout(f, u, 0)}}, "steps: expected a whole number"),
@@ -262,17 +284,21 @@ def test_hebbian_learning_crosses_the_edge_of_chaos():
     published = torch.tensor([0.295, 0.237, -0.0005, -0.144]).double()
     spread = torch.tensor([0.011, 0.010, 0.0005, 0.0014]).double()
     for row in u:
-        history = learn(
-            cell, HebbianForgetting(0.9, 5e-3, 0.1), row, 10, steps=2000, transient=200,
-            observe=observe, every=1, control=HebbianForgetting(0.9, 0.0, 0.1),
-        )  # fmt: skip
-        found = history["mle"][[0, 1, 5, 10]]
-        assert ((found - published).abs() < 3 * spread).all(), found
+        history = None
+        for epochs, every in ((1, 1), (10, 5)):  # looks are what it costs: epochs 0, 1, 5, 10
+            history = learn(
+                cell, HebbianForgetting(0.9, 5e-3, 0.1), row, epochs, steps=2000, transient=200,
+                observe=observe, every=every, control=HebbianForgetting(0.9, 0.0, 0.1),
+                resume=history,
+            )  # fmt: skip
+        assert history is not None
+        assert history.epoch.tolist() == [0, 1, 5, 10]
+        assert ((history["mle"] - published).abs() < 3 * spread).all(), history["mle"]
         forgetful = control(history)
         expected = 0.9 ** forgetful.epoch.double() * forgetful["radius"][0]
         assert_close(forgetful["radius"], expected, rtol=1e-10, atol=0)
-        assert abs(float(forgetful["mle"][5])) < 0.005  # forgetting alone reaches the edge as well
-        assert float(forgetful["mle"][10]) > float(history["mle"][10]) + 0.04
+        assert abs(float(forgetful["mle"][2])) < 0.005  # forgetting alone reaches the edge as well
+        assert float(forgetful["mle"][3]) > float(history["mle"][3]) + 0.04
 
 
 def test_an_epoch_changes_the_couplings_in_place():
@@ -280,3 +306,91 @@ def test_an_epoch_changes_the_couplings_in_place():
     history = learn(network(), SIRI, state(), 3, steps=4, observe=observe)
     assert len(set(history["where"].tolist())) == 1
     assert control(history)["where"][0] != history["where"][0]
+
+
+class LargeTensors(TorchFunctionMode):
+    """Counts the new tensors that are as large as J, N x N."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = {}  # with the tensors, so that none is given the place of another
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        large = isinstance(found, torch.Tensor) and found.numel() >= N * N
+        if large and found.is_floating_point():
+            self.places[found.untyped_storage().data_ptr()] = found
+        return found
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [SIRI, Oja(0.1), RateSTDP(), SynapticScaling(), 0.5 * SIRI + BCM(), [SIRI, Covariance()]],
+    ids=lambda rule: type(rule).__name__,
+)
+def test_an_epoch_makes_no_matrix(rule):
+    made = []
+    for epochs in (1, 6):
+        with LargeTensors() as large:
+            learn(network(), rule, state(), epochs, steps=3)
+        made.append(len(large.places))
+    assert made[0] == made[1] > 0  # the copy at the start
+
+
+@pytest.mark.parametrize("wrap", [Masked, SignPreserving, Normalised])
+def test_constraints_use_their_memory_again(wrap):
+    rooms = []
+    for epochs in (1, 6):
+        run = Run(network(), [wrap(SIRI) + wrap(Oja(0.1))], state(), {}, None)
+        with torch.no_grad():
+            for _ in range(epochs):
+                learn_epoch([run], 3, 0, None, None)
+        rooms.append(len(run.rooms))
+        J = network().coupling.detach().clone()
+        u = state()
+        for _ in range(epochs):
+            orbit = torch.cat([u[None], snt.rollout(network_with(J), u, 3)]).detach()
+            rates = (1 + torch.tanh(4 * orbit)) / 2
+            J = J + sum(wrap(r)(J, rates[:-1], rates[1:]) for r in (SIRI, Oja(0.1)))
+            u = orbit[-1]
+        assert_close(run.cell.coupling.detach(), J)
+    assert rooms[0] == rooms[1] > 0
+
+
+def network_with(J):
+    return snt.SNTCell(J, gain=4.0, transfer="tanh01")
+
+
+class Tensors(CouplingRule):
+    """A rule of a user, who returns tensors."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def change(self, J, pre, post):
+        return self.make(J)
+
+
+def test_rules_may_return_tensors():
+    kept = torch.full((N, N), 0.01, dtype=torch.float64)
+    for rule in (Tensors(lambda J: kept), Masked(Tensors(lambda J: kept))):
+        history = learn(network(), [rule, Tensors(lambda J: -0.5 * J.values)], state(), 2, steps=2)
+        expected = (network().coupling.detach() / 2 + 0.01) / 2 + 0.01
+        assert_close(history.cell.coupling.detach(), expected)
+        assert (kept == 0.01).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda J: J.values.sum(1),
+            r"rule: expected a change \(8, 8\) of the coupling, got",
+        ),
+        (lambda J: J.values.float(), "rule: expected torch.float64, the dtype of coupling"),
+        (lambda J: 0.0, "rule: expected Tensor, got float"),
+    ],
+)
+def test_a_change_of_another_kind_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        learn(network(), Tensors(make), state(), 2, steps=2)
