@@ -110,8 +110,11 @@ class Differentiable(nn.Module, abc.ABC):
         value, backward = pullback
 
         def pull(W: Tensor) -> Tensor:
+            W = plain(W)
             with recording():
-                return torch.vmap(lambda w: backward(w)[0], in_dims=-1, out_dims=-1)(plain(W))
+                if W.shape[-1] == 1:  # without vmap, half the time of one vector
+                    return backward(W.squeeze(-1))[0].unsqueeze(-1)
+                return torch.vmap(lambda w: backward(w)[0], in_dims=-1, out_dims=-1)(W)
 
         return value, pull
 

@@ -8,6 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import sntorch as snt
+from sntorch import gates
 from sntorch.landscape import HopfieldEnergy, SpeedPotential, as_potential
 
 N = 12
@@ -78,9 +79,13 @@ def test_the_map_is_evaluated_once_and_no_jacobian_is_formed(name, monkeypatch):
     calls = []
     f = NETWORKS[name]()
     kind = type(f)
-    original = kind._next if name == "snt" else kind.map
-    watched = "_next" if name == "snt" else "map"
-    monkeypatch.setattr(kind, watched, lambda *a: calls.append(a) or original(*a))
+    place, watched = {
+        "snt": (kind, "_next"),
+        "gru": (gates, "_gru_gates"),
+        "function": (kind, "map"),
+    }[name]
+    original = getattr(place, watched)
+    monkeypatch.setattr(place, watched, lambda *a: calls.append(a) or original(*a))
     monkeypatch.setattr(kind, "jvp", lambda *a: pytest.fail("a Jacobian was formed"))
     SpeedPotential(f).gradient(state())
     assert len(calls) == 1
