@@ -176,6 +176,11 @@ def test_bad_arguments():
         SpeedPotential(NETWORKS["snt"](), confinement=-1.0)
     with pytest.raises(ValueError, match="x: expected a constant drive"):
         SpeedPotential(NETWORKS["snt"](), x=torch.zeros(3, 2))
+    driven = snt.SNTCell(couplings(), input_size=2)
+    with pytest.raises(ValueError, match=r"x: expected torch\.float64"):
+        SpeedPotential(driven, x=torch.ones(2))
+    with pytest.raises(ValueError, match=r"field: expected \(12,\), got \(3,\)"):
+        SpeedPotential(driven, field=torch.ones(3).double())
     with pytest.raises(ValueError, match="f: expected"):
         SpeedPotential(3)
     with pytest.raises(ValueError, match="on the last axis"):
@@ -186,5 +191,8 @@ def test_bad_arguments():
         HopfieldEnergy(nn.GRUCell(2, 2))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="potential: expected a Potential"):
         as_potential(3)
+    for network in (NETWORKS["snt"](), NETWORKS["flow"](), nn.GRUCell(2, 2)):
+        with pytest.raises(ValueError, match=r"got a dynamics, .*SpeedPotential\(f\)"):
+            as_potential(network)
     with pytest.raises(ValueError, match="one number per row"):
         as_potential(lambda u: u)(state())
