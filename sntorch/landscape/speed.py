@@ -83,7 +83,8 @@ class SpeedPotential(Potential):
             raise ValueError(f"field: expected (N,), got {tuple(field.shape)}")
         if field is not None and self.size not in (-1, len(field)):
             raise ValueError(f"field: expected ({self.size},), got {tuple(field.shape)}")
-        like = next((p for p in self.f.parameters() if p.is_floating_point()), None)
+        numbers = (*self.f.parameters(), *self.f.buffers())
+        like = next((p for p in numbers if p.is_floating_point()), None)
         for name, value in (("x", x), ("field", field)):
             if value is not None and like is not None:
                 checks.same_kind(name, value, like, "the parameters")

@@ -18,8 +18,15 @@ F64 = torch.float64
 
 @pytest.fixture(scope="module")
 def found():
-    settings: dict[str, Any] = {"networks": 2, "starts": [6, 24], "epochs": 1, "trained": 1}
-    return list(amortised_slow_points.run(sizes=[8], hidden=[8], **settings))
+    settings: dict[str, Any] = {"networks": 2, "starts": [6, 24], "epochs": 1}
+    with pytest.MonkeyPatch.context() as patch:  # training it is tested elsewhere
+        patch.setattr(amortised_slow_points, "trained_gru", untrained)
+        return list(amortised_slow_points.run(sizes=[8], hidden=[8], **settings))
+
+
+def untrained(size, epochs, *, bits, seed):
+    torch.manual_seed(seed)
+    return snt.as_dynamics(torch.nn.GRU(bits, size).requires_grad_(False))
 
 
 def record(points, seconds, **others):
@@ -29,6 +36,7 @@ def record(points, seconds, **others):
         "sizes": torch.full((len(points),), 8),
         "starts": torch.tensor([10, 20]),
         "speed": torch.zeros_like(points),
+        "begun": torch.ones(len(points), 3, dtype=F64),
         "training": torch.full((len(points),), 6.0, dtype=F64),
         "error": torch.zeros(len(points), dtype=F64),
     }
@@ -47,8 +55,10 @@ def test_networks_come_one_by_one(found):
     slow = last.speed[last.points > 0]
     assert bool((slow <= 2**0.5 * 1e-3).all())
     assert bool((last.seconds > 0).all())
+    assert bool((last.begun[:, 1] < last.begun[:, 0]).all())  # descent descends
     assert bool((last.error < 1).all())  # it has learned: 0 everywhere would be 1
     assert last.scalars()["training/8"] > 0
+    assert "learned potential" in last.table()
     assert len(last.rows()) == 2 * 3 * 2
     assert last.rows()[0]["search"] == "direct"
 
@@ -84,7 +94,7 @@ def test_what_a_search_saves():
     # Fewer points than at first: its first search counts.  More than ever found: its longest.
     assert record([[[10, 20], [0, 0], [5, 25]]], seconds[:1]).saved.tolist() == [[0.5, 2.0]]
     slower = record(points, [[[0.1, 0.2], [1, 1], [0.5, 1.0]]] * 2)
-    assert "never, as far as seen" in slower.table()
+    assert "never, as far as is resolved" in slower.table()
     one = better._only([0])
     assert math.isnan(one.scalars()["saved_stderr/8"])
 
