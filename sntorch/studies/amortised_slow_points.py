@@ -14,9 +14,9 @@ searches.  It can save Levenberg-Marquardt steps, which cost N^3 each, but no gr
 costs about as many products with N x N matrices as one of E.  Contender 2 says what is due to
 descent and merging alone.
 
-What came out: at 24 units it does not pay, a search is slower by 0.1 s, its own time once more.  At
-64 units, where many ends are slow points at which direct search goes on in vain, 11 networks gave
-0.4 +- 0.3 s saved of 3 s, which is not resolved, against 7 to 12 s of training.  The reason: the
+What came out: at 24 units it does not pay, a search takes about twice the time of a direct one.  At
+64 units, where many ends are slow points at which direct search goes on in vain, 14 networks gave
+0.3 +- 0.2 s saved of 2 to 4 s, which is not resolved, against 7 to 12 s of training.  The reason: the
 error of grad V is a tenth of the mean |grad E|, but at slow points grad E vanishes, so that V leads
 only near them, to an E ten to a hundred times that at which as many steps on E itself arrive.
 
@@ -24,8 +24,8 @@ A point counts if E <= 1e-6 there, a speed of 1.4e-3 per step, near the states t
 if it is further than a tenth of their spread from any slower one that counts; so a slow region
 counts once.  Seconds are CPU time of the process.
 
-The default setting takes about two minutes; the full one is ``networks: 10, epochs: 8,
-starts: [12, 48, 192, 768]``.
+The default setting takes two to three minutes of CPU, the longer the busier the machine; the full
+one is ``networks: 10, epochs: 8, starts: [12, 48, 192, 768]``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import scipy
 import torch
 from torch import Tensor
@@ -53,6 +52,7 @@ from sntorch.plot.canvas import DARK, GREY, MIDDLE, THEORY, finish, name_axes, o
 from sntorch.studies.ensembles import seeded
 from sntorch.studies.study import Study
 from sntorch.training import FlipFlopTask, PotentialLearner, trained_gru
+from sntorch.training.trial import fit
 
 __all__ = ["CONTENDERS", "AmortisedSlowPoints", "run"]
 
@@ -379,13 +379,8 @@ def _learned(
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=lr),
         scheduler=lambda made: torch.optim.lr_scheduler.CosineAnnealingLR(made, epochs),
     )  # fmt: skip
-    trainer = pl.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-        limit_val_batches=0,
-    )  # fmt: skip
     with torch.random.fork_rng():
-        trainer.fit(learner)
+        fit(learner, epochs)
     return V.double().requires_grad_(False), time.process_time() - began
 
 
