@@ -15,10 +15,10 @@ costs about as many products with N x N matrices as one of E.  Contender 2 says 
 descent and merging alone.
 
 What came out: at 24 units it does not pay, a search takes about twice the time of a direct one.  At
-64 units, where many ends are slow points at which direct search goes on in vain, 14 networks gave
-0.3 +- 0.2 s saved of 2 to 4 s, which is not resolved, against 7 to 12 s of training.  The reason: the
-error of grad V is a tenth of the mean |grad E|, but at slow points grad E vanishes, so that V leads
-only near them, to an E ten to a hundred times that at which as many steps on E itself arrive.
+64 units, where many ends are slow points at which direct search goes on in vain, 8 networks gave
+0.3 +- 0.4 s saved of 2 to 4 s: nothing is resolved, against 7 to 12 s of training.  The error of
+grad V is a tenth of the mean |grad E|, but at slow points grad E vanishes: V leads only near them,
+to an E ten to a hundred times that at which as many steps on E itself arrive.
 
 A point counts if E <= 1e-6 there, a speed of 1.4e-3 per step, near the states that are visited, and
 if it is further than a tenth of their spread from any slower one that counts; so a slow region
