@@ -1,12 +1,8 @@
 r"""Torch's recurrent cells and layers, re-expressed as dynamics on the user's own parameters.
 
-The gate equations are those of torch's documentation, in plain operations, so that tangents,
-float64 and every device work the same; fused kernels break forward mode.  Their tangents are closed
-forms too, several times faster than those of a function.  With h the hidden state,
-
-* RNN: h' = phi(W_x x + b_x + W_h h + b_h), phi = tanh or relu
-* GRU: h' = (1 - z) n + z h, n = tanh(W_nx x + b_nx + r (W_nh h + b_nh))
-* LSTM: c' = f c + i g, h' = o tanh c'
+The gate equations are those of torch's documentation (`sntorch.gates`), in plain operations, so
+that float64 and every device work the same; fused kernels break forward mode.  Tangents and
+pullbacks are closed forms too, faster than those of a function.
 
 The state of a stack joins its layers, (h_1, ..., h_L); for an LSTM (h_1, ..., h_L, c_1, ..., c_L).
 Noise acts on all of it.  Without a drive x counts as zero, biases included.  Dropout between layers
@@ -25,18 +21,9 @@ from torch import Tensor, nn
 
 from sntorch import checks
 from sntorch.dynamics import Dynamics, as_dynamics
+from sntorch.gates import Pull, Source, States, Weights, layer_of
 
 __all__ = ["TorchDynamics"]
-
-Source = nn.RNNCellBase | nn.RNNBase
-States = tuple[Tensor, ...]
-"""Per layer: (h,), or (h, c) for an LSTM."""
-Weights = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
-"""Per layer: W_x, W_h and the biases b_x, b_h, which may be missing."""
-Step = Callable[[Tensor | None, States, Weights], States]
-"""From the layer below and the states of this one to its new states."""
-Tangent = Callable[[Tensor | None, States, Tensor | None, States, Weights], tuple[States, States]]
-"""The same with the tangents of both, as rows (..., k, H): new states and their tangents."""
 
 
 @final
@@ -66,20 +53,18 @@ class TorchDynamics(Dynamics):
         self.noise = noise
         self.dt = checks.number("dt", dt, low=0)
         self.layers = source.num_layers if isinstance(source, nn.RNNBase) else 1
-        self.gates, self.tangent = _gates(source)
-        self.joined = 2 if self.gates is _lstm else 1
+        self.kind = layer_of(source)
+        self.joined = self.kind.joined
         self.size = self.layers * source.hidden_size * self.joined
 
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return the joined state (..., N) after one step under x (..., I)."""
         self.check(u)
         self._check_input(x)
-        # (..., joined * layers * H) -> per kind of state, per layer
-        kinds = [kind.chunk(self.layers, -1) for kind in u.chunk(self.joined, -1)]
         below: Tensor | None = x
         new: list[States] = []
-        for layer, states in enumerate(zip(*kinds, strict=True)):
-            new.append(self.gates(below, states, self._weights(layer)))
+        for layer, states in enumerate(self._parted(u)):
+            new.append(self.kind.step(below, states, self._weights(layer)))
             below = new[-1][0]
         return _joined(new)
 
@@ -87,19 +72,49 @@ class TorchDynamics(Dynamics):
         """Return F and DF V in closed form, layer by layer; columns travel as rows (..., k, N)."""
         self.check_frame("V", u, V)
         self._check_input(x)
-        kinds = [kind.chunk(self.layers, -1) for kind in u.chunk(self.joined, -1)]
-        frames = [kind.chunk(self.layers, -1) for kind in V.mT.chunk(self.joined, -1)]
         below: Tensor | None = x
         above: Tensor | None = None  # the drive does not depend on the state
         new: list[States] = []
         pushed: list[States] = []
-        for layer, states in enumerate(zip(*kinds, strict=True)):
-            columns = tuple(frame[layer] for frame in frames)
-            value, columns = self.tangent(below, states, above, columns, self._weights(layer))
+        pairs = zip(self._parted(u), self._parted(V.mT), strict=True)
+        for layer, (states, frame) in enumerate(pairs):
+            value, columns = self.kind.tangent(below, states, above, frame, self._weights(layer))
             new.append(value)
             pushed.append(columns)
             below, above = value[0], columns[0]
         return _joined(new), _joined(pushed).mT
+
+    def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F and DF^T W in closed form."""
+        self.check_frame("W", u, W)
+        value, pull = self.pullback(u, x)
+        return value, pull(W)
+
+    def pullback(
+        self, u: Tensor, x: Tensor | None = None
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Return F and the function W -> DF^T W, which goes down through the layers."""
+        self.check(u)
+        self._check_input(x)
+        below: Tensor | None = x
+        new: list[States] = []
+        pulls: list[Pull] = []
+        for layer, states in enumerate(self._parted(u)):
+            value, pull = self.kind.pullback(below, states, self._weights(layer))
+            new.append(value)
+            pulls.append(pull)
+            below = value[0]
+
+        def down(W: Tensor) -> Tensor:
+            pulled: list[States] = []
+            above: Tensor | None = None
+            for pull, frame in zip(reversed(pulls), reversed(self._parted(W.mT)), strict=True):
+                h = frame[0] if above is None else frame[0] + above
+                above, columns = pull((h, *frame[1:]), len(pulled) + 1 < self.layers)
+                pulled.append(columns)
+            return _joined(pulled[::-1]).mT
+
+        return _joined(new), down
 
     def join(self, hx: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Return torch's hidden state, h or (h, c), as one state (..., N).
@@ -110,6 +125,11 @@ class TorchDynamics(Dynamics):
         if isinstance(self.source, nn.RNNBase):
             kinds = tuple(kind.movedim(0, -2).flatten(-2) for kind in kinds)
         return self.check(torch.cat(kinds, -1))
+
+    def _parted(self, u: Tensor) -> list[States]:
+        """Return the states of every layer from joined ones (..., joined * layers * H)."""
+        kinds = [kind.chunk(self.layers, -1) for kind in u.chunk(self.joined, -1)]
+        return list(zip(*kinds, strict=True))
 
     def _weights(self, layer: int) -> Weights:
         suffix = f"_l{layer}" if isinstance(self.source, nn.RNNBase) else ""
@@ -134,118 +154,10 @@ def _check_source(source: Source) -> None:
         )
 
 
-def _affine(x: Tensor | None, W: Tensor, b: Tensor | None) -> Tensor:
-    if x is not None:
-        return nn.functional.linear(x, W, b)
-    return W.new_zeros(W.shape[0]) if b is None else b
-
-
-def _rnn(phi: Callable[[Tensor], Tensor], x: Tensor | None, states: States, w: Weights) -> States:
-    W_x, W_h, b_x, b_h = w
-    return (phi(_affine(states[0], W_h, b_h) + _affine(x, W_x, b_x)),)
-
-
-def _gru_gates(x: Tensor | None, h: Tensor, w: Weights) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return r, z, n and what r multiplies."""
-    W_x, W_h, b_x, b_h = w
-    hidden_r, hidden_z, hidden_n = _affine(h, W_h, b_h).chunk(3, -1)
-    input_r, input_z, input_n = _affine(x, W_x, b_x).chunk(3, -1)
-    r, z = torch.sigmoid(hidden_r + input_r), torch.sigmoid(hidden_z + input_z)
-    return r, z, torch.tanh(r * hidden_n + input_n), hidden_n
-
-
-def _gru(x: Tensor | None, states: States, w: Weights) -> States:
-    (h,) = states
-    _, z, n, _ = _gru_gates(x, h, w)
-    return ((1 - z) * n + z * h,)
-
-
-def _lstm_gates(x: Tensor | None, h: Tensor, w: Weights) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return i, f, g and o."""
-    W_x, W_h, b_x, b_h = w
-    i, f, g, o = (_affine(h, W_h, b_h) + _affine(x, W_x, b_x)).chunk(4, -1)
-    return torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
-
-
-def _lstm(x: Tensor | None, states: States, w: Weights) -> States:
-    h, c = states
-    i, f, g, o = _lstm_gates(x, h, w)
-    c = f * c + i * g
-    return o * torch.tanh(c), c
-
-
-def _linear(dx: Tensor | None, dh: Tensor, w: Weights) -> tuple[Tensor, Tensor | None]:
-    """Return W_h dh and W_x dx (..., k, H) for rows dh (..., k, H); None where dx is zero."""
-    W_x, W_h, _, _ = w
-    hidden = nn.functional.linear(dh, W_h)
-    return hidden, None if dx is None else nn.functional.linear(dx, W_x)
-
-
-def _plus(a: Tensor, b: Tensor | None) -> Tensor:
-    return a if b is None else a + b
-
-
-def _rnn_tangent(
-    phi: Callable[[Tensor], Tensor],
-    x: Tensor | None,
-    states: States,
-    dx: Tensor | None,
-    columns: States,
-    w: Weights,
-) -> tuple[States, States]:
-    (h,) = _rnn(phi, x, states, w)
-    slope = 1 - h.square() if phi is torch.tanh else (h > 0).to(h.dtype)
-    return (h,), (slope.unsqueeze(-2) * _plus(*_linear(dx, columns[0], w)),)
-
-
-def _gru_tangent(
-    x: Tensor | None, states: States, dx: Tensor | None, columns: States, w: Weights
-) -> tuple[States, States]:
-    h, dh = states[0], columns[0]
-    r, z, n, hidden_n = _gru_gates(x, h, w)
-    # The factors that tangents of r, z and n have in that of h', once for all columns.
-    to_n = (1 - z) * (1 - n.square())
-    factors = torch.cat([to_n * hidden_n * r * (1 - r), (h - n) * z * (1 - z), to_n * r], -1)
-    hidden, driven = _linear(dx, dh, w)
-    terms = (factors.unsqueeze(-2) * hidden).unflatten(-1, (3, -1)).sum(-2)
-    pushed = terms + z.unsqueeze(-2) * dh
-    if driven is not None:
-        factors = torch.cat([*factors.chunk(3, -1)[:2], to_n], -1)
-        pushed = pushed + (factors.unsqueeze(-2) * driven).unflatten(-1, (3, -1)).sum(-2)
-    return ((1 - z) * n + z * h,), (pushed,)
-
-
-def _lstm_tangent(
-    x: Tensor | None, states: States, dx: Tensor | None, columns: States, w: Weights
-) -> tuple[States, States]:
-    h, c = states
-    i, f, g, o = _lstm_gates(x, h, w)
-    new = f * c + i * g
-    out = torch.tanh(new)
-    # The factors that tangents of i, f and g have in that of c', once for all columns.
-    factors = torch.cat([g * i * (1 - i), c * f * (1 - f), i * (1 - g.square())], -1)
-    gates = _plus(*_linear(dx, columns[0], w))
-    rest, last = gates.split([3 * c.shape[-1], c.shape[-1]], -1)
-    dc = (factors.unsqueeze(-2) * rest).unflatten(-1, (3, -1)).sum(-2)
-    dc = dc + f.unsqueeze(-2) * columns[1]
-    dh = (out * o * (1 - o)).unsqueeze(-2) * last
-    return (o * out, new), (dh + (o * (1 - out.square())).unsqueeze(-2) * dc, dc)
-
-
 def _joined(layers: list[States]) -> Tensor:
     """Return the layers' states as one (..., N): all h, then all c."""
-    return torch.cat([part for kinds in zip(*layers, strict=True) for part in kinds], -1)
-
-
-def _gates(source: Source) -> tuple[Step, Tangent]:
-    if isinstance(source, nn.GRU | nn.GRUCell):
-        return _gru, _gru_tangent
-    if isinstance(source, nn.LSTM | nn.LSTMCell):
-        return _lstm, _lstm_tangent
-    if isinstance(source, nn.RNN | nn.RNNCell):
-        phi = torch.tanh if source.nonlinearity == "tanh" else torch.relu
-        return functools.partial(_rnn, phi), functools.partial(_rnn_tangent, phi)
-    raise ValueError(f"f: expected a torch RNN, GRU or LSTM, got {type(source).__name__}")
+    parts = [part for kinds in zip(*layers, strict=True) for part in kinds]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
 
 @as_dynamics.register(nn.RNNCellBase)

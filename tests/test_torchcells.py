@@ -147,6 +147,18 @@ def test_closed_tangents_are_those_of_forward_mode(kind_of_layer, settings, driv
     assert_close(f.jvp(u, V, x), snt.Dynamics.jvp(f, u, V, x), **CLOSE[torch.float64])
 
 
+@pytest.mark.parametrize("driven", [True, False])
+@pytest.mark.parametrize(("kind_of_layer", "settings"), named([*CELLS, *LAYERS]))
+def test_closed_pullbacks_are_those_of_reverse_mode(kind_of_layer, settings, driven):
+    f = snt.as_dynamics(kind_of_layer(I, H, **settings).double())
+    u, W = torch.randn(2, 3, f.size).double(), torch.randn(2, 3, f.size, 4).double()
+    x = torch.randn(2, 3, I).double() if driven else None
+    value, pull = f.pullback(u, x)
+    for columns in (W, W[..., :1]):
+        expected = f._recorded(u, x)[1](columns)
+        assert_close((value, pull(columns)), (f.map(u, x), expected), **CLOSE[torch.float64])
+
+
 def test_dropout_is_left_out():
     layer = nn.GRU(I, H, num_layers=2, dropout=0.9)
     f, u = snt.as_dynamics(layer), torch.randn(4, 2 * H)

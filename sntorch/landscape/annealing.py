@@ -41,7 +41,8 @@ def anneal(
     Parameters
     ----------
     temperature, final
-        T at the start and at the end of cooling; `final` is 1e-6 of the start by default.
+        T at the start and at the end of cooling, which is no higher; `final` is 1e-6 of the start
+        by default.
     descent
         Steps of descent at most.
     tol
@@ -68,6 +69,8 @@ def anneal(
     """
     potential, T = entered(potential, u, temperature)
     last = 1e-6 * temperature if final is None else checks.positive("final", final)
+    if last > float(T.max()):
+        raise ValueError(f"final: expected at most temperature = {temperature:g}, got {last:g}")
     steps, descent = checks.count("steps", steps), checks.count("descent", descent, low=0)
     limit = float(torch.finfo(u.dtype).eps ** 0.5) if tol is None else checks.positive("tol", tol)
     stopped, Ts, energies = "", [], []

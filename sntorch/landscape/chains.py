@@ -133,6 +133,7 @@ class Chains:
         """Raise where energies have run away or the curvature has outgrown the step."""
         if not bool((self.energy < _RUNAWAY * self.expected).all()):
             self._refuse_beyond(0.0)
+        self._refuse_a_fall()
         if self.steps == _FIRST or self.steps % _SELDOM == 0:
             self._refuse_beyond(stable_step(self.potential, self.u))
         self.good = self.u
@@ -147,6 +148,15 @@ class Chains:
             f"step_size: expected at most about {stable:.3g}, the largest stable step where the "
             f"chains were, got {self.h:.3g}: chains diverge, seen at step {self.steps}"
         )
+
+    def _refuse_a_fall(self) -> None:
+        """Raise if energies fall without end: then there is no Boltzmann measure."""
+        lowest = float(self.energy.min())
+        if lowest < -_RUNAWAY * float(self.expected):
+            raise ValueError(
+                f"potential: expected one that is bounded below, got E = {lowest:.3g} at step "
+                f"{self.steps}; confine the states, say by a quadratic"
+            )
 
     def _draw(self) -> Tensor:
         like = {"dtype": self.u.dtype, "device": self.u.device, "generator": self.generator}

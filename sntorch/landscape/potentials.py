@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sntorch import checks
-from sntorch.differentiable import plain
+from sntorch.differentiable import Differentiable, plain
 
 __all__ = ["FunctionPotential", "Potential", "as_potential"]
 
@@ -142,7 +142,7 @@ def as_potential(obj: object) -> Potential:
     Raises
     ------
     ValueError
-        If `obj` is neither.
+        If `obj` is neither, or a network, which has no energy of its own.
 
     Examples
     --------
@@ -153,6 +153,12 @@ def as_potential(obj: object) -> Potential:
     """
     if isinstance(obj, Potential):
         return obj
+    if isinstance(obj, Differentiable | nn.RNNBase | nn.RNNCellBase):
+        kind = type(obj).__name__
+        raise ValueError(
+            f"potential: expected a Potential or a callable u -> E, got a dynamics, {kind}; its "
+            "speed is a potential, SpeedPotential(f)"
+        )
     if not callable(obj):
         kind = type(obj).__name__
         raise ValueError(f"potential: expected a Potential or a callable u -> E, got {kind}")

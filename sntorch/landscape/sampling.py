@@ -112,7 +112,7 @@ def parallel_tempering(
     u: Tensor,
     steps: int,
     *,
-    temperatures: Sequence[float],
+    temperatures: Sequence[float] | Tensor,
     step_size: float | None = None,
     method: str = "unadjusted",
     transient: int = 0,
@@ -155,9 +155,11 @@ def parallel_tempering(
     >>> found.energy.shape, found.swaps.shape
     (torch.Size([3, 8]), torch.Size([2, 8]))
     """
-    Ts = [checks.positive("temperatures", T) for T in temperatures]
+    given = temperatures.tolist() if isinstance(temperatures, Tensor) else temperatures
+    several = isinstance(given, Sequence) and not isinstance(given, str)
+    Ts = [checks.positive("temperatures", T) for T in given] if several else []
     if len(Ts) < 2 or sorted(set(Ts)) != Ts:
-        raise ValueError(f"temperatures: expected two or more, ascending, got {list(temperatures)}")
+        raise ValueError(f"temperatures: expected two or more, ascending, got {given}")
     potential, one = entered(potential, u, Ts[0])
     steps, every = checks.count("steps", steps), checks.count("every", every)
     checks.count("transient", transient, low=0)

@@ -81,7 +81,13 @@ class SpeedPotential(Potential):
             raise ValueError(f"x: expected a constant drive (I,), got {tuple(x.shape)}")
         if field is not None and checks.floating("field", field, ndim=1).ndim != 1:
             raise ValueError(f"field: expected (N,), got {tuple(field.shape)}")
+        if field is not None and self.size not in (-1, len(field)):
+            raise ValueError(f"field: expected ({self.size},), got {tuple(field.shape)}")
+        numbers = (*self.f.parameters(), *self.f.buffers())
+        like = next((p for p in numbers if p.is_floating_point()), None)
         for name, value in (("x", x), ("field", field)):
+            if value is not None and like is not None:
+                checks.same_kind(name, value, like, "the parameters")
             self.register_buffer(name, value if value is None else checks.finite(name, value))
 
     x: Tensor | None

@@ -41,6 +41,7 @@ from sntorch.transfer import Transfer
 
 __all__ = ["StateMeasure", "cavity_fixed_points", "chaotic_attractor", "measure_of"]
 
+_SOLVED = 1e-9
 _STAGES = 10  # of a continuation
 _BISECTIONS = 64
 
@@ -72,7 +73,7 @@ class StateMeasure(Result):
     @property
     def converged(self) -> Tensor:
         """Bool (...): the equations hold to 1e-9."""
-        return self.residual <= 1e-9
+        return self.residual <= _SOLVED
 
     def scalars(self) -> dict[str, float]:
         """Return overlap, variance, speed and complexity, averaged over the ensembles."""
@@ -134,7 +135,8 @@ def chaotic_attractor(*, gain: Number, transfer: str | Transfer = "tanh") -> Sta
     gain
         g > 0; for g phi'(0) <= 1 the attractor is x = 0.
     transfer
-        An odd transfer function.
+        An odd transfer function; where orbits are unbounded, as of linear neurons, nothing has
+        converged and numbers are NaN.
 
     Raises
     ------
@@ -166,8 +168,11 @@ def chaotic_attractor(*, gain: Number, transfer: str | Transfer = "tanh") -> Sta
         "overlap": overlap,
         "variance": variance,
         "speed": (g.square() * overlap - variance).clamp(min=0),
-        "residual": torch.where(moving, _excess(phi, g, low.exp()).abs(), 0.0),
     }
+    residual = torch.where(moving, _excess(phi, g, low.exp()).abs(), 0.0)
+    solved = residual <= _SOLVED
+    fields = {name: torch.where(solved, value, torch.nan) for name, value in fields.items()}
+    fields["residual"] = residual
     return measure_of(fields, named, phi, "attractor of the network, dynamic mean field")
 
 

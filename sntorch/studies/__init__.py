@@ -4,6 +4,7 @@ A study is run by ``sntorch experiment=studies/NAME``, or in Python by exhaustin
 arguments are those of its configuration: ``*_, route = studies.route_to_chaos.run(steps=2000)``.
 """
 
+from sntorch.studies import amortised_slow_points as amortised_slow_points
 from sntorch.studies import associative_flux as associative_flux
 from sntorch.studies import associative_memory as associative_memory
 from sntorch.studies import edge_of_chaos_order_parameters as edge_of_chaos_order_parameters

@@ -340,6 +340,21 @@ def _(found: Scalars) -> list[Finding]:
 
 
 @_claim(
+    "studies/amortised_slow_points",
+    "Sussillo and Barak 2013",
+    """A network that has learned to hold three bits has 27 slow points. Our own: a potential that
+    learned where they are does not find them faster than a direct search at 24 units.""",
+)
+def _(found: Scalars) -> list[Finding]:
+    late = "seconds saved by the learned potential, less twice their error, 24 units"
+    saved = found["saved/24"] - 2 * found["saved_stderr/24"]
+    return [
+        _near("slow points found, 24 units", found["points/direct/24"], 25.0, 3.0),
+        _below(late, saved, 0.0),
+    ]
+
+
+@_claim(
     "edge/flossing",
     "Engelken 2023",
     "A network whose exponents are kept near zero learns over delays at which a plain one fails.",

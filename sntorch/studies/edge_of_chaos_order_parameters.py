@@ -25,7 +25,7 @@ from sntorch import checks
 from sntorch.landscape import SpeedPotential, langevin, planted
 from sntorch.meanfield import Equilibrium, equilibrium, zero_temperature
 from sntorch.plot import figure, plot, style
-from sntorch.plot.canvas import finish, name_axes, on
+from sntorch.plot.canvas import THEORY, finish, name_axes, on
 from sntorch.studies.ensembles import draw_measured, draw_theory, seeded
 from sntorch.studies.study import Study
 from sntorch.systems import AmariWilsonCowan
@@ -181,17 +181,26 @@ def _measured(
 @style()
 def _(result: EdgeOfChaosOrderParameters, ax: Any = None) -> Any:
     ax = on(ax)
-    fine = torch.linspace(float(result.gains[0]), float(result.gains[-1]), 100).double()
+    low, high = float(result.gains[0]), float(result.gains[-1])
+    fine = torch.linspace(low, high, 100).double()
+    if low < 1 < high:
+        fine = torch.cat([fine, fine.new_ones(1)]).sort().values  # where the limit bends
+        ax.axvline(1, label="transition, T → 0", **THEORY | {"linestyle": (0, (1, 1.5))})
+    # Sizes stand side by side, or they would hide each other.
+    beside = (torch.arange(len(result.sizes)) - (len(result.sizes) - 1) / 2) * 0.012 * (high - low)
     for k, T in enumerate(result.temperatures.tolist()):
         curve = equilibrium(gain=fine, temperature=T).overlap
-        draw_theory(ax, fine, curve, "theory" if k == 0 else None)
+        draw_theory(ax, fine, curve, "theory at T" if k == 0 else None)
         for s, size in enumerate(result.sizes.tolist()):
             label = f"N = {size} ± s.e." if k == 0 else None
-            draw_measured(ax, result.gains, result.overlaps[s, k], result.stderr[s, k], s, label)
+            at = result.gains + beside[s]
+            draw_measured(ax, at, result.overlaps[s, k], result.stderr[s, k], s, label)
         start = (float(fine[0]), float(curve[0]))  # where the curves are far from each other
         look = {"xytext": (4, 7), "textcoords": "offset points", "fontsize": 8}
         ax.annotate(f"T = {T:g}", start, **look)
     limit = zero_temperature(gain=fine).overlap
     ax.plot(fine, limit, color="black", linewidth=0.9, label="theory, T → 0")
-    name_axes(ax, "gain g", "self-overlap q")
-    return finish(ax, "Canonical measure of the speed potential", result.overlaps)
+    name_axes(ax, "gain g", "self-overlap q = |tanh x|²/N")
+    return finish(
+        ax, "Canonical measure of the speed potential", result.overlaps, "sizes side by side"
+    )

@@ -196,13 +196,14 @@ def _(result: FixedPointOverlaps, ax: Any = None) -> Any:
     curves = (
         ("canonical, T → 0", zero_temperature, DARK, "-"),
         ("typical (Kac-Rice)", typical_fixed_points, MIDDLE, "--"),
-        ("attractor", chaotic_attractor, LIGHT, "-."),
+        ("attractor, mean field", chaotic_attractor, LIGHT, "-."),
     )
     for label, ask, colour, line in curves:
         ax.plot(fine, ask(gain=fine).overlap, line, color=colour, label=label)
     for i, (label, values) in enumerate(
         (("attractor, measured", result.visited), ("descent, measured", result.descended))
     ):
-        draw_measured(ax, result.gains, values[:, 0], values[:, 1], i, f"{label} ± s.e.")
+        at = result.gains + (i - 0.5) * 0.02 * (result.gains[-1] - 1)  # side by side
+        draw_measured(ax, at, values[:, 0], values[:, 1], i, f"{label} ± s.e.")
     name_axes(ax, "gain g", "overlap |tanh x|²/N")
     return finish(ax, f"Which fixed points? N = {result.size}", result.canonical)

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 
 from sntorch import checks
 
-__all__ = ["score", "trial"]
+__all__ = ["fit", "score", "trial"]
 
 _SILENT: dict[str, Any] = {
     "logger": False,
@@ -60,6 +60,13 @@ def trial(
         )
         trainer.fit(model, task)
         return trainer.test(model, task, verbose=False)[0]
+
+
+def fit(model: pl.LightningModule, epochs: int) -> None:
+    """Train a model that brings its own data, without a look at its validation."""
+    with _quiet():
+        epochs = checks.count("epochs", epochs)
+        pl.Trainer(max_epochs=epochs, limit_val_batches=0, **_SILENT).fit(model)
 
 
 def score(model: pl.LightningModule, task: pl.LightningDataModule) -> Mapping[str, float]:

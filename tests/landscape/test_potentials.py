@@ -8,6 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import sntorch as snt
+from sntorch import gates
 from sntorch.landscape import HopfieldEnergy, SpeedPotential, as_potential
 
 N = 12
@@ -78,9 +79,13 @@ def test_the_map_is_evaluated_once_and_no_jacobian_is_formed(name, monkeypatch):
     calls = []
     f = NETWORKS[name]()
     kind = type(f)
-    original = kind._next if name == "snt" else kind.map
-    watched = "_next" if name == "snt" else "map"
-    monkeypatch.setattr(kind, watched, lambda *a: calls.append(a) or original(*a))
+    place, watched = {
+        "snt": (kind, "_next"),
+        "gru": (gates, "_gru_gates"),
+        "function": (kind, "map"),
+    }[name]
+    original = getattr(place, watched)
+    monkeypatch.setattr(place, watched, lambda *a: calls.append(a) or original(*a))
     monkeypatch.setattr(kind, "jvp", lambda *a: pytest.fail("a Jacobian was formed"))
     SpeedPotential(f).gradient(state())
     assert len(calls) == 1
@@ -171,6 +176,11 @@ def test_bad_arguments():
         SpeedPotential(NETWORKS["snt"](), confinement=-1.0)
     with pytest.raises(ValueError, match="x: expected a constant drive"):
         SpeedPotential(NETWORKS["snt"](), x=torch.zeros(3, 2))
+    driven = snt.SNTCell(couplings(), input_size=2)
+    with pytest.raises(ValueError, match=r"x: expected torch\.float64"):
+        SpeedPotential(driven, x=torch.ones(2))
+    with pytest.raises(ValueError, match=r"field: expected \(12,\), got \(3,\)"):
+        SpeedPotential(driven, field=torch.ones(3).double())
     with pytest.raises(ValueError, match="f: expected"):
         SpeedPotential(3)
     with pytest.raises(ValueError, match="on the last axis"):
@@ -181,5 +191,8 @@ def test_bad_arguments():
         HopfieldEnergy(nn.GRUCell(2, 2))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="potential: expected a Potential"):
         as_potential(3)
+    for network in (NETWORKS["snt"](), NETWORKS["flow"](), nn.GRUCell(2, 2)):
+        with pytest.raises(ValueError, match=r"got a dynamics, .*SpeedPotential\(f\)"):
+            as_potential(network)
     with pytest.raises(ValueError, match="one number per row"):
         as_potential(lambda u: u)(state())

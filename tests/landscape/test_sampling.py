@@ -287,6 +287,12 @@ def test_divergence_on_the_way_is_seen():
         )
 
 
+def test_a_potential_without_a_lowest_value_is_refused():
+    u = torch.ones(4, 3).double()
+    with pytest.raises(ValueError, match="potential: expected one that is bounded below"):
+        langevin(lambda u: -u.square().sum(-1), u, 500, temperature=0.1, generator=generator())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -310,8 +316,14 @@ def test_bad_arguments_of_the_others():
         parallel_tempering(bowl, u, 10, temperatures=[1.0])
     with pytest.raises(ValueError, match="temperatures"):
         parallel_tempering(bowl, u, 10, temperatures=[2.0, 1.0])
+    with pytest.raises(ValueError, match="temperatures: expected two or more"):
+        parallel_tempering(bowl, u, 10, temperatures=1.0)  # pyright: ignore[reportArgumentType]
+    two = parallel_tempering(bowl, u, 10, temperatures=torch.tensor([1.0, 2.0]))
+    assert two.temperature.flatten().tolist() == [1.0, 2.0]
     with pytest.raises(ValueError, match="final"):
         anneal(bowl, u, 10, final=0.0)
+    with pytest.raises(ValueError, match="final: expected at most temperature"):
+        anneal(bowl, u, 10, temperature=0.1, final=1.0)
     with pytest.raises(ValueError, match="potential: expected a SpeedPotential"):
         field_response(bowl, u, 10, temperature=1.0)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="replica-symmetric"):

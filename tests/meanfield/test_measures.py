@@ -38,6 +38,12 @@ def test_the_attractor_of_another_function():
     assert_close(1.5**2 * primitive.var(), found.variance.square() / 2, rtol=5e-3, atol=0)
 
 
+def test_unbounded_orbits_have_no_attractor():
+    found = mf.chaotic_attractor(gain=[0.5, 1.5], transfer="linear")
+    assert found.converged.tolist() == [True, False]
+    assert found.overlap.isnan().tolist() == [False, True]
+
+
 def test_typical_fixed_points():
     found = mf.typical_fixed_points(gain=[0.9, 1.5])
     close(found.complexity, [0, 7.14257e-3], 5e-9)
