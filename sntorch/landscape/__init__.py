@@ -51,14 +51,6 @@ from sntorch.landscape.maps import PotentialMap as PotentialMap
 from sntorch.landscape.maps import potential_map as potential_map
 from sntorch.landscape.neural import NetworkPotential as NetworkPotential
 from sntorch.landscape.neural import NeuralPotential as NeuralPotential
-from sntorch.landscape.objectives import denoising_loss as denoising_loss
-from sntorch.landscape.objectives import epr_loss as epr_loss
-from sntorch.landscape.objectives import flux_velocity as flux_velocity
-from sntorch.landscape.objectives import hjb_loss as hjb_loss
-from sntorch.landscape.objectives import map_loss as map_loss
-from sntorch.landscape.objectives import quasipotential_loss as quasipotential_loss
-from sntorch.landscape.objectives import score_matching_loss as score_matching_loss
-from sntorch.landscape.objectives import teacher_loss as teacher_loss
 from sntorch.landscape.orbits import Attractor as Attractor
 from sntorch.landscape.orbits import find_cycle as find_cycle
 from sntorch.landscape.paths import ActionPath as ActionPath
@@ -71,6 +63,9 @@ from sntorch.landscape.planting import Planted as Planted
 from sntorch.landscape.planting import planted as planted
 from sntorch.landscape.potentials import Potential as Potential
 from sntorch.landscape.potentials import as_potential as as_potential
+from sntorch.landscape.production import epr_loss as epr_loss
+from sntorch.landscape.production import hjb_loss as hjb_loss
+from sntorch.landscape.quasipotential import quasipotential_loss as quasipotential_loss
 from sntorch.landscape.reduction import ReducedFlow as ReducedFlow
 from sntorch.landscape.reduction import reduce_flow as reduce_flow
 from sntorch.landscape.relaxation import Relaxation as Relaxation
@@ -81,6 +76,9 @@ from sntorch.landscape.samples import Samples as Samples
 from sntorch.landscape.samples import Tempered as Tempered
 from sntorch.landscape.sampling import langevin as langevin
 from sntorch.landscape.sampling import parallel_tempering as parallel_tempering
+from sntorch.landscape.scores import denoising_loss as denoising_loss
+from sntorch.landscape.scores import map_loss as map_loss
+from sntorch.landscape.scores import score_matching_loss as score_matching_loss
 from sntorch.landscape.sensitivity import Sensitivity as Sensitivity
 from sntorch.landscape.sensitivity import SobolIndices as SobolIndices
 from sntorch.landscape.sensitivity import global_sensitivity as global_sensitivity
@@ -88,5 +86,7 @@ from sntorch.landscape.sensitivity import sensitivity as sensitivity
 from sntorch.landscape.speed import SpeedPotential as SpeedPotential
 from sntorch.landscape.synapses import SynapticEntropy as SynapticEntropy
 from sntorch.landscape.synapses import synaptic_entropy as synaptic_entropy
+from sntorch.landscape.teachers import teacher_loss as teacher_loss
+from sntorch.landscape.velocity import flux_velocity as flux_velocity
 from sntorch.landscape.widths import covariance_at as covariance_at
 from sntorch.landscape.widths import cycle_covariance as cycle_covariance

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.dynamics import observing
-from sntorch.flows import as_flow
 from sntorch.landscape.metric import DiffusionField, metric_of
-from sntorch.landscape.potentials import as_potential
+from sntorch.landscape.objectives import enter
 from sntorch.results import Result
 
 __all__ = ["PotentialMap", "potential_map"]
@@ -87,8 +86,8 @@ def potential_map(
     >>> found.potential.shape, found.sliced
     (torch.Size([60, 60]), False)
     """
-    f, V = as_flow(flow), as_potential(potential)
-    u = checks.finite("states", V.check(f.check(states))).detach().reshape(-1, states.shape[-1])
+    f, V, u = enter(flow, potential, states)
+    u = u.detach().reshape(-1, u.shape[-1])
     n = u.shape[-1]
     checks.count("N", n, low=2)
     plane = _plane(u, plane)

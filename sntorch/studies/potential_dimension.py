@@ -35,7 +35,7 @@ from sntorch import checks
 from sntorch.couplings import gaussian
 from sntorch.flows import EulerMaruyama, Flow
 from sntorch.landscape import NeuralPotential, epr_loss, linear_flow
-from sntorch.landscape.objectives import divergence
+from sntorch.landscape.velocity import divergence
 from sntorch.plot import figure, plot, style
 from sntorch.plot.canvas import DARK, GREY, MIDDLE, THEORY, finish, name_axes, on
 from sntorch.streams import seeded

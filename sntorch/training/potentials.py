@@ -39,7 +39,7 @@ from sntorch.landscape import (
 )
 from sntorch.landscape.learned import relative_error
 from sntorch.landscape.metric import DiffusionField, map_noise, metric_of
-from sntorch.landscape.objectives import check_growth, quasipotential_loss
+from sntorch.landscape.quasipotential import check_growth, quasipotential_loss
 from sntorch.plot import figure
 from sntorch.systems import DoubleWell, OrnsteinUhlenbeck, StuartLandau
 from sntorch.training.walkers import Box, Walkers

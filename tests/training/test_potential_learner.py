@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 import sntorch as snt
 from sntorch.landscape import NetworkPotential, NeuralPotential, epr_loss, teacher_loss
-from sntorch.landscape.objectives import hjb_residual
+from sntorch.landscape.velocity import hjb_residual
 from sntorch.streams import seeded
 from sntorch.training import ExactResume, OrthogonalDecomposition, PotentialLearner
 from sntorch.training.potentials import known_potential
