@@ -38,6 +38,7 @@ from sntorch.landscape.intrinsic import Descent as Descent
 from sntorch.landscape.intrinsic import HamiltonJacobi as HamiltonJacobi
 from sntorch.landscape.intrinsic import descent as descent
 from sntorch.landscape.intrinsic import hamilton_jacobi as hamilton_jacobi
+from sntorch.landscape.known import known_potential as known_potential
 from sntorch.landscape.learned import PotentialQuality as PotentialQuality
 from sntorch.landscape.learned import Stationarity as Stationarity
 from sntorch.landscape.learned import examine as examine

@@ -7,6 +7,7 @@ from sntorch.training.callbacks import MeanFieldMonitor as MeanFieldMonitor
 from sntorch.training.callbacks import SpectrumMonitor as SpectrumMonitor
 from sntorch.training.checkpoints import AtomicCheckpointIO as AtomicCheckpointIO
 from sntorch.training.checkpoints import ConfigStamp as ConfigStamp
+from sntorch.training.decomposition import OrthogonalDecomposition as OrthogonalDecomposition
 from sntorch.training.ensemble import at_edge as at_edge
 from sntorch.training.flossing import GradientFlossing as GradientFlossing
 from sntorch.training.forecasting import LorenzTask as LorenzTask
@@ -22,7 +23,6 @@ from sntorch.training.modules import SequenceModel as SequenceModel
 from sntorch.training.monitor import Monitor as Monitor
 from sntorch.training.plasticity import LocalRule as LocalRule
 from sntorch.training.plasticity import PlasticityMonitor as PlasticityMonitor
-from sntorch.training.potentials import OrthogonalDecomposition as OrthogonalDecomposition
 from sntorch.training.potentials import PotentialLearner as PotentialLearner
 from sntorch.training.pretrained import trained_gru as trained_gru
 from sntorch.training.reservoir import fit_readout as fit_readout
