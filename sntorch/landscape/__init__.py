@@ -28,6 +28,7 @@ from sntorch.landscape.flux import leading_plane as leading_plane
 from sntorch.landscape.gaussian import Basin as Basin
 from sntorch.landscape.gaussian import GaussianLandscape as GaussianLandscape
 from sntorch.landscape.gaussian import gaussian_landscape as gaussian_landscape
+from sntorch.landscape.graded import NetworkPotential as NetworkPotential
 from sntorch.landscape.grid import Grid as Grid
 from sntorch.landscape.hopfield import AsymmetryWarning as AsymmetryWarning
 from sntorch.landscape.hopfield import HopfieldEnergy as HopfieldEnergy
@@ -43,14 +44,15 @@ from sntorch.landscape.learned import PotentialQuality as PotentialQuality
 from sntorch.landscape.learned import Stationarity as Stationarity
 from sntorch.landscape.learned import examine as examine
 from sntorch.landscape.learned import stationarity as stationarity
+from sntorch.landscape.likelihood import likelihood_loss as likelihood_loss
 from sntorch.landscape.linear import LinearSteadyState as LinearSteadyState
 from sntorch.landscape.linear import linear_flow as linear_flow
 from sntorch.landscape.linear import linear_map as linear_map
 from sntorch.landscape.loops import LoopFlux as LoopFlux
 from sntorch.landscape.loops import loop_flux as loop_flux
 from sntorch.landscape.maps import PotentialMap as PotentialMap
+from sntorch.landscape.maps import orbit_map as orbit_map
 from sntorch.landscape.maps import potential_map as potential_map
-from sntorch.landscape.neural import NetworkPotential as NetworkPotential
 from sntorch.landscape.neural import NeuralPotential as NeuralPotential
 from sntorch.landscape.orbits import Attractor as Attractor
 from sntorch.landscape.orbits import find_cycle as find_cycle

@@ -14,6 +14,7 @@ loss                    minimised by                                   value the
 `score_matching_loss`   V, on states drawn from P                      - <grad U . D . grad U>
 `denoising_loss`        V of the density smoothed by a width           the same, smoothed
 `map_loss`              V of a noisy map, on states drawn from P       - <grad U . S grad U>
+`likelihood_loss`       V, on states drawn from P, N <= 3              entropy of P
 `teacher_loss`          a given potential, up to a constant            0
 ======================  =============================================  ==========================
 

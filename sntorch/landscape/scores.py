@@ -123,6 +123,7 @@ def map_loss(
     states: Tensor,
     *,
     x: Tensor | None = None,
+    axes: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     r"""Return :math:`\langle s \cdot S s + 2\, s \cdot \sigma B \rangle` (), s at F(u) + sigma B.
@@ -142,6 +143,9 @@ def map_loss(
         Drawn from the stationary density (..., N).
     x
         Constant drive (I,).
+    axes
+        (d, N): V is then a potential of the d coordinates y = axes u alone, and learns their
+        marginal density, exactly so, however the others move.
     generator
         Source of B.
 
@@ -162,10 +166,20 @@ def map_loss(
     """
     f = as_dynamics(f)
     V, u = as_potential(potential), checks.finite("states", f.check(states))
+    V.check(u if axes is None else u @ _axes(axes, u).T)
     sigma, scale = map_noise(f, u)
     with torch.no_grad():
         B = add_noise(torch.zeros_like(u), sigma, generator)
         ahead = f.map(u, x)
-    s = V.value_and_gradient(torch.stack([ahead + B, ahead - B]))[1] / -scale
+    seen = torch.stack([ahead + B, ahead - B])
+    s = V.value_and_gradient(seen if axes is None else seen @ axes.T)[1] / -scale
+    s = s if axes is None else s @ axes
     pushed = s @ sigma if sigma.ndim == 2 else s * sigma  # s . S s = |sigma^T s|^2
     return (pushed.square().sum(-1) + 2 * (s * torch.stack([B, -B])).sum(-1)).mean()
+
+
+def _axes(axes: Tensor, u: Tensor) -> Tensor:
+    checks.same_kind("axes", checks.floating("axes", axes), u, "the states")
+    if axes.ndim != 2 or axes.shape[1] != u.shape[-1]:
+        raise ValueError(f"axes: expected (d, {u.shape[-1]}), got {tuple(axes.shape)}")
+    return checks.finite("axes", axes)

@@ -41,6 +41,7 @@ from sntorch.plot.canvas import DARK, GREY, MIDDLE, THEORY, finish, name_axes, o
 from sntorch.streams import seeded
 from sntorch.studies.study import Study
 from sntorch.systems import AmariWilsonCowan, OrnsteinUhlenbeck
+from sntorch.training.lowering import lower
 from sntorch.training.walkers import Walkers
 
 __all__ = ["KINDS", "PotentialDimension", "run"]
@@ -292,22 +293,22 @@ def _trained(
     stream: torch.Generator,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Train V on the states u (M, N); return what a step took, and a pass of V alone."""
-    optimizer = torch.optim.Adam(V.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     took, alone = [], []
-    for i in range(steps):
+    chosen = u[:batch]
+
+    def loss() -> Tensor:
+        nonlocal chosen
         chosen = u[torch.randint(len(u), (batch,), generator=stream)]
-        began = time.process_time()
-        optimizer.zero_grad()
-        epr_loss(flow, V, chosen).backward()
-        torch.nn.utils.clip_grad_norm_(V.parameters(), 5.0)
-        optimizer.step()
+        return epr_loss(flow, V, chosen)
+
+    began = time.process_time()
+    for i in lower(loss, V.parameters(), steps, lr):
         took.append(time.process_time() - began)
-        schedule.step()
         if i % 10 == 0:  # interleaved, so that a busy machine is as busy for both
             began = time.process_time()
             torch.autograd.grad(V.energy(chosen).sum(), list(V.parameters()))
             alone.append(time.process_time() - began)
+        began = time.process_time()
     all_steps = torch.tensor(took, dtype=torch.float64)
     passes = torch.tensor(alone, dtype=torch.float64)
     return {"step_seconds": all_steps.median(), "pass_seconds": passes.median(),
