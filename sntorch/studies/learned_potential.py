@@ -24,15 +24,15 @@ over states of the steady state of other walkers, and over states that fill the 
 above the lowest.
 
 Losses that need states of the steady state know V where there are states.  Unless the flux is 0
-theirs is a mean of numbers that scatter even for the true V, so that the error falls like the root
-of the states seen, and how high one well is above another rests on the few states between them.
-The decomposition is 0 for the true V at every state and has no such floor.  Denoising learns a
-density smoothed by 0.15 standard deviations.  Walls, where P does not fall to 0, forbid score
+theirs is a mean of numbers that scatter even for the true V, so that the error falls like one over
+the root of the states seen, and how high one well is above another rests on the few states between
+them.  The decomposition is 0 for the true V at every state and has no such floor.  Denoising learns
+a density smoothed by 0.15 standard deviations.  Walls, where P does not fall to 0, forbid score
 matching unless its weights vanish there, which they are made to do, and forbid denoising in the box
 of the Hopfield network, whose diffusion depends on the state besides: EPR and score matching alone
-know such a one.  The walkers themselves are of steps dt: where V is as steep as k, their density
-is wider by about k dt, which score matching, denoising and the discrete-time loss learn, and the
-EPR loss, which knows F, does not.
+know such a one.  The walkers themselves are of steps dt: where V is as steep as k, their density is
+wider by about k dt, which score matching, denoising and the discrete-time loss learn, and the EPR
+loss, which knows F, does not.
 
 The default takes about 100 seconds of CPU time; the full setting is ``budgets: [100, 300, 1000,
 3000, 10000], walkers: 16384``, about 40 minutes.
@@ -176,7 +176,7 @@ def run(
     *,
     systems: Sequence[str] = SYSTEMS,
     losses: Sequence[str] = LOSSES,
-    budgets: Sequence[int] = (25, 80, 220),
+    budgets: Sequence[int] = (20, 60, 160),
     walkers: int = 2048,
     batch: int = 1024,
     hidden: Sequence[int] = (24, 24),

@@ -13,12 +13,14 @@ from sntorch.landscape import (
     NetworkPotential,
     NeuralPotential,
     epr_loss,
+    flux_velocity,
     known_potential,
     teacher_loss,
 )
 from sntorch.landscape.production import local_production
 from sntorch.streams import seeded
 from sntorch.training import ExactResume, OrthogonalDecomposition, PotentialLearner
+from sntorch.training.lowering import lower
 
 BOX = ([-2.0, -2.2], [2.0, 2.2])
 
@@ -177,6 +179,31 @@ def test_the_double_well_is_learned_by_both_ways():
     V = learner.potential(torch.stack([axis, torch.zeros(401)], -1)).detach()
     for side in (V[:200], V[200:]):
         assert abs(float(V[200] - side.min()) - 1) < 0.03
+
+
+@pytest.mark.slow
+def test_the_flux_round_a_ring_is_right_at_every_state_that_counts():
+    """Angular velocity 1 of the closed form, from states drawn exactly, up to 6 nats."""
+    ring, stream = snt.systems.StuartLandau(diffusion=0.1), seeded(1)
+    square = 1 + 0.2**0.5 * torch.randn(40000, generator=stream)  # |u|^2
+    radius = square[square > 0].sqrt()
+    angle = 2 * torch.pi * torch.rand(len(radius), generator=stream)
+    u = torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
+    V = NeuralPotential(2, (24, 24), generator=stream).start(ring, u)
+
+    def loss():
+        return epr_loss(ring, V, u[torch.randint(len(u), (2048,), generator=stream)])
+
+    for _ in lower(loss, V.parameters(), 250, 0.02):
+        pass
+    grid = torch.linspace(-1.8, 1.8, 121)
+    at = torch.cartesian_prod(grid, grid)
+    at = at[ring.potential(at) < 0.6]
+    v = flux_velocity(ring, V, at).detach()
+    turning = (at[:, 0] * v[:, 1] - at[:, 1] * v[:, 0]) / at.square().sum(-1)
+    shown = at.norm(dim=-1) > 0.3  # where an angle means something
+    assert bool((turning[shown] > 0).all())
+    assert abs(float(turning[shown].mean()) - 1) < 0.05
 
 
 @pytest.mark.slow
