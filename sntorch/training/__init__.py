@@ -16,7 +16,6 @@ from sntorch.training.foreign import read_recurrent as read_recurrent
 from sntorch.training.irreversibility import (
     entropy_production_regularizer as entropy_production_regularizer,
 )
-from sntorch.training.landscapes import LandscapeFit as LandscapeFit
 from sntorch.training.landscapes import PotentialMonitor as PotentialMonitor
 from sntorch.training.losses import jacobian_norm_regularizer as jacobian_norm_regularizer
 from sntorch.training.losses import lyapunov_regularizer as lyapunov_regularizer
