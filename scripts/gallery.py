@@ -20,6 +20,7 @@ import sntorch as snt
 from sntorch.plot import style
 from sntorch.plot.canvas import StyledFigure, plot
 from sntorch.results import Result, Sweep
+from sntorch.training.probes import Probe
 from sntorch.training.slow_points import SlowPoints
 
 COLUMNS = 4
@@ -228,6 +229,13 @@ def slow() -> SlowPoints:
     return SlowPoints(visited=energy(starts) / 60, reached=found.speed / 60, slow=~found.converged)
 
 
+def forming() -> Result:
+    pattern = normal(1, 60, seed=2).sign()
+    cell = snt.SNTCell(snt.couplings.hopfield(pattern), gain=1.5, noise=0.3, trainable=())
+    monitor = snt.training.PotentialMonitor(learn=60)
+    return monitor.look(Probe(f=cell, u=normal(16, 60), x=None, steps=20), full=False)["fit"]
+
+
 def cold() -> snt.landscape.Samples:
     start = snt.landscape.planted(60, gain=1.5, temperature=0.1, generator=stream())
     energy = snt.landscape.SpeedPotential(snt.systems.AmariWilsonCowan(start.coupling))
@@ -335,6 +343,7 @@ SHEETS: dict[str, dict[str, Callable[[], Result]]] = {
         "PotentialMap": lambda: l.potential_map(ring(), ring().potential, normal(400, 2)),
         "PotentialQuality": lambda: l.examine(ring(), tilted, steady()[1][-1]),
         "Stationarity": lambda: l.stationarity(ring(), steady()[1][::50].flatten(0, 1)),
+        "LandscapeFit": forming,
         "FlowEstimate": lambda: l.estimate_flow(steady()[1], dt=0.02, basis="splines", order=1),
         "ReducedFlow": network_in_a_plane,
         "Descent": lambda: l.descent(well(), well().potential, normal(20, 2), 60),

@@ -27,7 +27,7 @@ from sntorch import checks
 from sntorch.landscape.density import Density
 from sntorch.results import Result
 
-__all__ = ["RingBarrier", "Wells", "barrier", "wells"]
+__all__ = ["RingBarrier", "Wells", "barrier", "flood", "wells"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -164,7 +164,7 @@ def wells(density: Density, *, depth: float = 0.5) -> Wells:
     checks.instance("density", density, Density)
     checks.number("depth", depth, low=0)
     U = density.potential.numpy().ravel()
-    basins, meetings = _flood(np.where(np.isfinite(U), U, np.inf), density.grid.cells, depth)
+    basins, meetings = flood(np.where(np.isfinite(U), U, np.inf), density.grid.cells, depth)
     order = sorted(basins, key=lambda root: U[root])
     place = {root: i for i, root in enumerate(order)}
     k = len(order)
@@ -190,7 +190,7 @@ def wells(density: Density, *, depth: float = 0.5) -> Wells:
     )
 
 
-def _flood(
+def flood(
     U: np.ndarray, cells: tuple[int, ...], depth: float
 ) -> tuple[dict[int, list[int]], list[tuple[int, int, int]]]:
     """Return the cells of every well by its lowest cell, and (cell, well, well) where two meet."""

@@ -33,8 +33,9 @@ from sntorch import checks
 from sntorch.dynamics import Dynamics, observing
 from sntorch.flows import Flow, as_flow
 from sntorch.landscape.metric import DiffusionField, Metric, metric_of
-from sntorch.landscape.objectives import divergence, second_directions
+from sntorch.landscape.objectives import enter
 from sntorch.landscape.potentials import Potential, as_potential
+from sntorch.landscape.velocity import divergence, second_directions
 from sntorch.results import Result
 
 __all__ = ["PotentialQuality", "Stationarity", "examine", "relative_error", "stationarity"]
@@ -130,8 +131,8 @@ def examine(
     >>> bool(snt.landscape.examine(ring, ring.potential, u).balance < 1e-12)
     True
     """
-    f, V = as_flow(flow), as_potential(potential)
-    u = checks.finite("states", V.check(f.check(states))).reshape(-1, states.shape[-1])
+    f, V, u = enter(flow, potential, states)
+    u = u.reshape(-1, u.shape[-1])
     with observing(V, u):
         metric = metric_of(f, u, diffusion)
         value, slope = V.value_and_gradient(u)

@@ -14,13 +14,16 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.dynamics import observing
-from sntorch.flows import as_flow
 from sntorch.landscape.metric import DiffusionField, metric_of
+from sntorch.landscape.objectives import enter
+from sntorch.landscape.planes import flux_field
 from sntorch.landscape.potentials import as_potential
 from sntorch.results import Result
 
-__all__ = ["PotentialMap", "potential_map"]
+__all__ = ["PotentialMap", "orbit_map", "potential_map"]
 
+_KERNEL = 0.15  # standard deviations, of the flux that is counted
+_SURE = 3.0  # standard errors, from which on flux that was counted is shown
 _MARGIN = 0.25  # of the span of the states, added at each end
 
 
@@ -42,6 +45,8 @@ class PotentialMap(Result):
     """(2, N), orthonormal rows."""
     sliced: bool
     """Whether the plane is a slice of a larger space."""
+    marginal: bool = False
+    """Whether V and v are those of the two coordinates alone, whatever the others are."""
 
     @property
     def flux(self) -> Tensor:
@@ -87,8 +92,8 @@ def potential_map(
     >>> found.potential.shape, found.sliced
     (torch.Size([60, 60]), False)
     """
-    f, V = as_flow(flow), as_potential(potential)
-    u = checks.finite("states", V.check(f.check(states))).detach().reshape(-1, states.shape[-1])
+    f, V, u = enter(flow, potential, states)
+    u = u.detach().reshape(-1, u.shape[-1])
     n = u.shape[-1]
     checks.count("N", n, low=2)
     plane = _plane(u, plane)
@@ -113,6 +118,69 @@ def potential_map(
             states=seen[::every],
             plane=plane,
             sliced=n > 2,
+        )
+
+
+def orbit_map(
+    potential: object, orbit: Tensor, axes: Tensor, *, scale: float, dt: float = 1.0,
+    cells: int = 40, shown: int = 300,
+) -> PotentialMap:  # fmt: skip
+    """Return a potential of two coordinates y = axes u, with their flux as it is counted.
+
+    The flux is that of `flux_field`, smoothed, so that maps have one too, and v is J / P; where J
+    is less than three of its standard errors it is 0.
+
+    Parameters
+    ----------
+    potential
+        V of y (..., 2), as `map_loss` with the same axes learns it.
+    orbit
+        Successive states (T, ..., N) in a steady state.
+    axes
+        Orthonormal rows (2, N).
+    scale
+        Db.
+    dt
+        Time per step.
+    cells, shown
+        As for `potential_map`.
+
+    Raises
+    ------
+    ValueError
+        On wrong arguments.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> orbit = snt.rollout(lambda u: u.flip(-1) * torch.tensor([-1.0, 1.0]), torch.ones(9, 2), 40)
+    >>> bowl = lambda y: y.square().sum(-1) / 2
+    >>> snt.landscape.orbit_map(bowl, orbit, torch.eye(2), scale=1.0).marginal
+    True
+    """
+    V, scale = as_potential(potential), checks.positive("scale", scale)
+    field = flux_field(orbit, axes, bins=cells, bandwidth=_KERNEL, dt=dt)
+    u = orbit.detach().reshape(-1, orbit.shape[-1])
+    with observing(V, u):
+        middle = (field.edges[:, 1:] + field.edges[:, :-1]) / 2
+        centre = u.mean(0) @ axes.T
+        at = centre + torch.stack(torch.meshgrid(*middle, indexing="ij"), -1)
+        value = V.energy(at).detach()
+        sure = field.flux.norm(dim=-1) > _SURE * field.stderr.norm(dim=-1)
+        stream = torch.Generator(u.device)
+        some = torch.randint(
+            len(u), (checks.count("shown", shown),), generator=stream, device=u.device
+        )
+        density = field.density.clamp(min=torch.finfo(u.dtype).tiny)
+        return PotentialMap(
+            axes=middle,
+            potential=value - value.min(),
+            velocity=field.flux * (sure / density).unsqueeze(-1),
+            scale=scale,
+            states=u[some] @ axes.T - centre,
+            plane=axes,
+            sliced=False,
+            marginal=True,
         )
 
 

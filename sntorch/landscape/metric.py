@@ -141,7 +141,6 @@ def _local(diffusion: DiffusionField, u: Tensor) -> Metric:
         if not bool((checks.finite("diffusion", D) > 0).all()):
             raise ValueError(f"diffusion: expected numbers > 0, got {float(D.min()):.4g}")
         eye = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
-        slopes = [
-            torch.func.jvp(diffusion, (u,), (e.expand_as(u),))[1][..., i] for i, e in enumerate(eye)
-        ]
-    return Metric(D=D, scale=1.0, local=True, divergence=torch.stack(slopes, -1))
+        slopes = torch.vmap(lambda e: torch.func.jvp(diffusion, (u,), (e.expand_as(u),))[1])(eye)
+    divergence = slopes.diagonal(dim1=0, dim2=-1)
+    return Metric(D=D, scale=1.0, local=True, divergence=divergence)

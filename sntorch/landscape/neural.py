@@ -1,4 +1,4 @@
-r"""Potentials that learn: a network upon a quadratic, and the energy of a symmetric network.
+r"""A potential that learns: a network upon a quadratic.
 
 .. math:: V(u) = \tfrac12 |L^\top (u - m)|^2 + a\, w \cdot h_\ell, \qquad
           h_i = \tanh(W_i h_{i-1} + b_i), \qquad h_0 = S (u - m)
@@ -20,14 +20,6 @@ differentiated once and not twice.  Second derivatives along K directions go for
 values: for h = tanh(z) and a direction d,
 :math:`d^2 h = h'\,d^2 z + h''\,(d z)^2`, at K + 2 times the cost of V, exact
 for the N unit vectors.
-
-`NetworkPotential` has the form of the energy of a graded network, without a quadratic,
-
-.. math:: V(u) = -\tfrac12 f^\top S f + \sum_i a_i \Big(u_i f_i - \int_0^{u_i} f\Big) + b \cdot f,
-          \qquad f = \phi(g u),
-
-with S symmetric and a > 0: the Hopfield energy is one of its values.  For a bounded phi it is
-bounded too: it does not confine.
 """
 
 from __future__ import annotations
@@ -41,15 +33,10 @@ import torch
 from torch import Tensor, nn
 
 from sntorch import checks
-from sntorch.dynamics import Dynamics, noise_of
-from sntorch.flows import Flow, as_flow
-from sntorch.landscape.metric import Metric, map_noise, metric_of
 from sntorch.landscape.potentials import Potential
-from sntorch.transfer import Transfer, as_transfer
+from sntorch.landscape.starts import gaussian_start, moments, raised, root
 
-__all__ = ["NetworkPotential", "NeuralPotential", "gaussian_start"]
-
-_SMALLEST = 1e-6  # of the largest, below which curvatures and variances are raised at the start
+__all__ = ["NeuralPotential"]
 
 
 @final
@@ -139,15 +126,45 @@ class NeuralPotential(Potential):
         ValueError
             If there are fewer states than N + 2, or noise in some directions only.
         """
-        mean, covariance, K, height = gaussian_start(f, self.check(states), x)
-        values, vectors = torch.linalg.eigh(_raised(covariance))
+        return self._begin(*gaussian_start(f, self.check(states), x))
+
+    @torch.no_grad()
+    def start_gaussian(self, states: Tensor, scale: float = 1.0) -> Self:
+        """Begin with scale (u - m) C^-1 (u - m) / 2, of mean and covariance of states (..., N).
+
+        The scale is Db.  The network's output begins at 0.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer states than N + 2.
+        """
+        mean, covariance = moments(self.check(states))
+        K = scale * torch.linalg.inv(raised(covariance))
+        return self._begin(mean, covariance, K, scale * math.sqrt(self.size))
+
+    @torch.no_grad()
+    def carry(self, states: Tensor, factor: float = 1.0) -> Self:
+        """Carry V along to states (..., N) that have moved and spread; return it.
+
+        Its form stays as it is relative to mean and covariance, and V is multiplied by a factor,
+        that of Db: a warm start for dynamics that have changed a little.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer states than N + 2.
+        """
+        mean, covariance = moments(self.check(states))
+        narrow = torch.linalg.inv(root(raised(covariance)))
+        turned = torch.linalg.solve(self.frame, narrow)  # of d now to d before
+        stretched = turned.mT @ self.factor
+        L = torch.linalg.cholesky(raised(factor * stretched @ stretched.mT))
         self.centre.copy_(mean)
-        self.frame.copy_(vectors @ torch.diag(values.rsqrt()) @ vectors.mT)
-        L = torch.linalg.cholesky(K)
+        self.frame.copy_(narrow)
         self.below.copy_(L.tril(-1))
         self.log_diagonal.copy_(L.diagonal().log())
-        self.readout.zero_()
-        self.amplitude.fill_(height)
+        self.amplitude.mul_(factor)
         return self
 
     def energy(self, u: Tensor) -> Tensor:
@@ -189,135 +206,16 @@ class NeuralPotential(Potential):
             first = slope * dz
         return quadratic + self.amplitude * (second @ self.readout)
 
+    def _begin(self, mean: Tensor, covariance: Tensor, K: Tensor, height: float) -> Self:
+        self.centre.copy_(mean)
+        self.frame.copy_(torch.linalg.inv(root(raised(covariance))))
+        L = torch.linalg.cholesky(K)
+        self.below.copy_(L.tril(-1))
+        self.log_diagonal.copy_(L.diagonal().log())
+        self.readout.zero_()
+        self.amplitude.fill_(height)
+        return self
+
     def extra_repr(self) -> str:
         """Say how large it is."""
         return f"size={self.size}, hidden={[len(b) for b in self.biases]}"
-
-
-@final
-class NetworkPotential(Potential):
-    """A potential of the form of a graded network's energy; the Hopfield energy is one of them.
-
-    It starts at S = 0, b = 0 and a = 1: the energy of neurons that are not coupled.
-
-    Parameters
-    ----------
-    size
-        N.
-    gain
-        g > 0, learned too.
-    transfer
-        phi, a name or a `Transfer`, with a primitive.
-    dtype, device
-        Of the parameters.
-
-    Raises
-    ------
-    ValueError
-        On wrong arguments.
-
-    Examples
-    --------
-    >>> import sntorch as snt
-    >>> potential = snt.landscape.NetworkPotential(3)
-    >>> potential.gradient(torch.zeros(3)).detach()
-    tensor([0., 0., 0.])
-    """
-
-    def __init__(
-        self,
-        size: int,
-        *,
-        gain: float = 1.0,
-        transfer: str | Transfer = "tanh",
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-    ) -> None:
-        super().__init__()
-        self.size = checks.count("size", size)
-        self.transfer = as_transfer(transfer)
-        kind: dict[str, Any] = {"dtype": dtype, "device": device}
-        self.coupling = nn.Parameter(torch.zeros(size, size, **kind))
-        self.bias = nn.Parameter(torch.zeros(size, **kind))
-        self.log_decay = nn.Parameter(torch.zeros(size, **kind))
-        log_gain = math.log(checks.positive("gain", gain))
-        self.log_gain = nn.Parameter(torch.full((), log_gain, **kind))
-
-    @property
-    def symmetric(self) -> Tensor:
-        """S (N, N)."""
-        return (self.coupling + self.coupling.mT) / 2
-
-    def energy(self, u: Tensor) -> Tensor:
-        """Return V (...) at u (..., N)."""
-        return self.value_and_gradient(u)[0]
-
-    def value_and_gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Return V (...) and grad V (..., N), both differentiable once more."""
-        gain, decay = self.log_gain.exp(), self.log_decay.exp()
-        f = self.transfer(gain * u)
-        pull = f @ self.symmetric
-        local = decay * (u * f - self.transfer.primitive(gain * u) / gain) + self.bias * f
-        slope = gain * self.transfer.derivative(gain * u)
-        return (local - f * pull / 2).sum(-1), slope * (decay * u - pull + self.bias)
-
-    def rate(self, u: Tensor) -> Tensor:
-        """Return f(u) (..., N)."""
-        return self.transfer(self.log_gain.exp() * u)
-
-    def extra_repr(self) -> str:
-        """Say how large it is."""
-        return f"size={self.size}, transfer={self.transfer}"
-
-
-def gaussian_start(
-    f: object, states: Tensor, x: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Return mean (N,) and covariance (N, N) of the states, K (N, N) > 0, and a height of V.
-
-    For a flow with noise V = (u - mean) K (u - mean) / 2 has the least EPR loss of all quadratics
-    about the mean: with the drift F and d = u - mean, G K C + C K G = -(<F d^T> + <d F^T>).  For a
-    map K = Db C^-1, and without noise Db = 1.  Where scatter makes K indefinite its curvatures are
-    raised to 1e-6 of the largest.  The height is the root mean square of F . d over sqrt(N), for a
-    linear flow about Db sqrt(N).
-    """
-    g: Dynamics | Flow = f if isinstance(f, Dynamics) else as_flow(f)
-    u = states.detach().reshape(-1, states.shape[-1])
-    n = u.shape[-1]
-    if len(u) < n + 2:
-        raise ValueError(f"states: expected at least N + 2 = {n + 2} of them, got {len(u)}")
-    mean = u.mean(0)
-    d = u - mean
-    C = d.mT @ d / len(u)
-    if isinstance(g, Dynamics) or not bool((torch.as_tensor(g.diffusion) != 0).any()):
-        noisy = isinstance(g, Dynamics) and noise_of(g, u) is not None
-        scale = map_noise(g, u)[1] if isinstance(g, Dynamics) and noisy else 1.0
-        K, height = scale * torch.linalg.inv(_raised(C)), scale * math.sqrt(n)
-    else:
-        metric, F = metric_of(g, u), g.drift(u, x)
-        K = _least(C, F.mT @ d / len(u), _root(metric, n, u))
-        height = float((F * d).sum(-1).square().mean().sqrt()) / math.sqrt(n)
-    return mean, C, _raised(K), height
-
-
-def _least(C: Tensor, M: Tensor, root: Tensor) -> Tensor:
-    """Return K with G K C + C K G = -(M + M^T), G the square of `root`."""
-    inverse = torch.linalg.inv(root)
-    values, vectors = torch.linalg.eigh(inverse @ C @ inverse)
-    turned = vectors.mT @ inverse @ -(M + M.mT) @ inverse @ vectors
-    inner = turned / (values[:, None] + values).clamp(min=1e-12 * float(values.max()))
-    return inverse @ vectors @ inner @ vectors.mT @ inverse
-
-
-def _raised(K: Tensor) -> Tensor:
-    """Return a symmetric matrix with all eigenvalues at least 1e-6 of the largest, which is > 0."""
-    values, vectors = torch.linalg.eigh((K + K.mT) / 2)
-    floor = (_SMALLEST * values.max()).clamp(min=torch.finfo(K.dtype).tiny)
-    return vectors @ torch.diag(torch.maximum(values, floor)) @ vectors.mT
-
-
-def _root(metric: Metric, n: int, like: Tensor) -> Tensor:
-    """Return the symmetric root of G (N, N)."""
-    G = metric.push(torch.eye(n, dtype=like.dtype, device=like.device))
-    values, vectors = torch.linalg.eigh((G + G.mT) / 2)
-    return vectors @ torch.diag(values.sqrt()) @ vectors.mT

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from sntorch.results import Result, time_unit
@@ -221,6 +221,15 @@ def name_axes(ax: Axes, x: str, y: str, whole: bool = False) -> None:
     look = {"integer": True, "min_n_ticks": 1} if whole else {}
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], **look))
     ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+
+
+def logarithmic(ax: Axes) -> None:
+    """Make both axes logarithmic, with plain numbers at 1, 2 and 5 of every decade."""
+    ax.set(xscale="log", yscale="log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
 
 
 def headline(fig: Figure, title: str | None) -> None:

@@ -44,9 +44,10 @@ def _(result: PotentialMap, ax: Axes | None = None) -> Axes:
     J = finite(result.flux)
     arrows(ax, axes, J, U)
     frame(ax, axes, U)
-    kind = "principal coordinate" if result.sliced else "u"
+    kind = "principal coordinate" if result.sliced or result.marginal else "u"
     name_axes(ax, f"{kind} 1", f"{kind} 2")
     note = "slice through the mean" if result.sliced else "arrows: flux"
+    note = "of these two coordinates alone; arrows: flux" if result.marginal else note
     return finish(ax, "Learned landscape", U, note)
 
 

@@ -13,6 +13,7 @@ from sntorch.studies import flossing as flossing
 from sntorch.studies import gain_sweep as gain_sweep
 from sntorch.studies import hebbian_edge_of_chaos as hebbian_edge_of_chaos
 from sntorch.studies import intrinsic_plasticity as intrinsic_plasticity
+from sntorch.studies import learned_potential as learned_potential
 from sntorch.studies import mean_field_lyapunov as mean_field_lyapunov
 from sntorch.studies import memory_capacity as memory_capacity
 from sntorch.studies import noise_suppresses_chaos as noise_suppresses_chaos

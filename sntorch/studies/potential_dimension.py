@@ -35,12 +35,13 @@ from sntorch import checks
 from sntorch.couplings import gaussian
 from sntorch.flows import EulerMaruyama, Flow
 from sntorch.landscape import NeuralPotential, epr_loss, linear_flow
-from sntorch.landscape.objectives import divergence
+from sntorch.landscape.velocity import divergence
 from sntorch.plot import figure, plot, style
-from sntorch.plot.canvas import DARK, GREY, MIDDLE, THEORY, finish, name_axes, on
+from sntorch.plot.canvas import DARK, GREY, MIDDLE, finish, logarithmic, on
 from sntorch.streams import seeded
 from sntorch.studies.study import Study
 from sntorch.systems import AmariWilsonCowan, OrnsteinUhlenbeck
+from sntorch.training.lowering import lower
 from sntorch.training.walkers import Walkers
 
 __all__ = ["KINDS", "PotentialDimension", "run"]
@@ -50,6 +51,7 @@ _GAIN = {"linear": 0.5, "tanh": 1.5}
 _DIFFUSION = {"linear": 1.0, "tanh": 0.2}
 _DT, _BURN_IN = 0.02, 20.0  # of the walkers of nonlinear networks
 _TIMES, _APART = 16, 1.0  # how often, and how far apart in time, a walker is looked at
+_SMALLEST = 0.01  # percent, below which errors are drawn as one
 _PART = 4096  # states that are looked at at once
 
 
@@ -292,22 +294,22 @@ def _trained(
     stream: torch.Generator,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Train V on the states u (M, N); return what a step took, and a pass of V alone."""
-    optimizer = torch.optim.Adam(V.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     took, alone = [], []
-    for i in range(steps):
+    chosen = u[:batch]
+
+    def loss() -> Tensor:
+        nonlocal chosen
         chosen = u[torch.randint(len(u), (batch,), generator=stream)]
-        began = time.process_time()
-        optimizer.zero_grad()
-        epr_loss(flow, V, chosen).backward()
-        torch.nn.utils.clip_grad_norm_(V.parameters(), 5.0)
-        optimizer.step()
+        return epr_loss(flow, V, chosen)
+
+    began = time.process_time()
+    for i in lower(loss, V.parameters(), steps, lr):
         took.append(time.process_time() - began)
-        schedule.step()
         if i % 10 == 0:  # interleaved, so that a busy machine is as busy for both
             began = time.process_time()
             torch.autograd.grad(V.energy(chosen).sum(), list(V.parameters()))
             alone.append(time.process_time() - began)
+        began = time.process_time()
     all_steps = torch.tensor(took, dtype=torch.float64)
     passes = torch.tensor(alone, dtype=torch.float64)
     return {"step_seconds": all_steps.median(), "pass_seconds": passes.median(),
@@ -317,25 +319,32 @@ def _trained(
 @plot.register(PotentialDimension)
 @style()
 def _(result: PotentialDimension, ax: Any = None) -> Any:
-    """Draw how far the entropy production is off, against N."""
+    """Draw how far the entropy production is off, against N: its size, filled where too high."""
     ax = on(ax)
+    known = (result.excess.abs().amin(), result.start_excess.abs().amin())
+    floor = max(100 * float(min(known)), _SMALLEST) / 2
     for kind, colour, marker in (("linear", DARK, "o"), ("tanh", MIDDLE, "s")):
         rows = [i for i, each in enumerate(result.kinds) if each == kind]
         if not rows:
             continue
         n = result.sizes[rows]
-        look: dict[str, Any] = {"color": colour, "marker": marker}
         for side, name in ((0, "train"), (1, "test")):
-            line = "-" if side else ":"
-            learned = 100 * result.excess[rows, side]
-            ax.plot(n, learned, linestyle=line, label=f"{kind}, {name}", **look)
-            start = 100 * result.start_excess[rows, side]
-            ax.plot(n, start, linestyle="", alpha=0.6, markerfacecolor="white", **look)
-    ax.axhline(0, label="exact", **THEORY)
-    name_axes(ax, "neurons N", "entropy production, excess (%)")
+            off = 100 * result.excess[rows, side]
+            size, high = off.abs().clamp(min=floor), off > 0
+            look: dict[str, Any] = {"color": colour, "linestyle": "-" if side else ":"}
+            ax.plot(
+                n, size, marker=marker, markerfacecolor="white", label=f"{kind}, {name}", **look
+            )
+            ax.plot(n[high], size[high], marker, color=colour)
+            start = (100 * result.start_excess[rows, side]).abs().clamp(min=floor)
+            ax.plot(n, start, "_", color=colour, markersize=9)
+    logarithmic(ax)
     ax.set_xscale("log", base=2)
-    ax.set_yscale("symlog", linthresh=1)
-    note = f"open: best quadratic; M = {result.samples}, {result.steps} steps of {result.batch}"
+    ax.set(xlabel="neurons N", ylabel="error of entropy production (%)")
+    note = (
+        f"filled: too high, open: too low; dash: best quadratic\n"
+        f"M = {result.samples}, {result.steps} steps of {result.batch}"
+    )
     return finish(ax, "Entropy production from the EPR loss", result.excess, note)
 
 
@@ -348,7 +357,7 @@ def _draw_cost(result: PotentialDimension, ax: Any) -> None:
         (result.pass_seconds, "^", GREY, "pass of V, forward and back"),
     ):
         ax.plot(n, 1e3 * values[rows], marker + "-", color=colour, label=label)
-    name_axes(ax, "neurons N", "CPU time (ms)")
+    logarithmic(ax)
     ax.set_xscale("log", base=2)
-    ax.set_yscale("log")
+    ax.set(xlabel="neurons N", ylabel="CPU time (ms)")
     finish(ax, "Cost", result.step_seconds, f"{kind} networks, batch {result.batch}")

@@ -7,6 +7,7 @@ from sntorch.training.callbacks import MeanFieldMonitor as MeanFieldMonitor
 from sntorch.training.callbacks import SpectrumMonitor as SpectrumMonitor
 from sntorch.training.checkpoints import AtomicCheckpointIO as AtomicCheckpointIO
 from sntorch.training.checkpoints import ConfigStamp as ConfigStamp
+from sntorch.training.decomposition import OrthogonalDecomposition as OrthogonalDecomposition
 from sntorch.training.ensemble import at_edge as at_edge
 from sntorch.training.flossing import GradientFlossing as GradientFlossing
 from sntorch.training.forecasting import LorenzTask as LorenzTask
@@ -15,6 +16,7 @@ from sntorch.training.foreign import read_recurrent as read_recurrent
 from sntorch.training.irreversibility import (
     entropy_production_regularizer as entropy_production_regularizer,
 )
+from sntorch.training.landscapes import PotentialMonitor as PotentialMonitor
 from sntorch.training.losses import jacobian_norm_regularizer as jacobian_norm_regularizer
 from sntorch.training.losses import lyapunov_regularizer as lyapunov_regularizer
 from sntorch.training.losses import spectral_radius_regularizer as spectral_radius_regularizer
@@ -22,7 +24,6 @@ from sntorch.training.modules import SequenceModel as SequenceModel
 from sntorch.training.monitor import Monitor as Monitor
 from sntorch.training.plasticity import LocalRule as LocalRule
 from sntorch.training.plasticity import PlasticityMonitor as PlasticityMonitor
-from sntorch.training.potentials import OrthogonalDecomposition as OrthogonalDecomposition
 from sntorch.training.potentials import PotentialLearner as PotentialLearner
 from sntorch.training.pretrained import trained_gru as trained_gru
 from sntorch.training.reservoir import fit_readout as fit_readout

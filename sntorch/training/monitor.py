@@ -29,7 +29,7 @@ from sntorch.results import Result
 from sntorch.training.dashboard import lay_out
 from sntorch.training.probes import Listener, Probe, recurrent_part
 
-__all__ = ["Monitor"]
+__all__ = ["Monitor", "tensorboards"]
 
 
 class Monitor(pl.Callback, abc.ABC):
@@ -134,7 +134,7 @@ class Monitor(pl.Callback, abc.ABC):
         """Lay out the charts."""
         together = [c for c in getattr(trainer, "callbacks", []) if isinstance(c, Monitor)]
         if together[0] is self:
-            lay_out(_tensorboards(trainer), [each.layout for each in together])
+            lay_out(tensorboards(trainer), [each.layout for each in together])
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int,
@@ -245,7 +245,7 @@ class Monitor(pl.Callback, abc.ABC):
         for logger in trainer.loggers:
             # What was not measured is no point of a chart, and a chart of such points says nothing.
             logger.log_metrics({k: v for k, v in self.scalars.items() if math.isfinite(v)}, step)
-        for logger in _tensorboards(trainer):
+        for logger in tensorboards(trainer):
             shown = {} if trainer.testing else self.histograms(seen)  # one look is no distribution
             for name, values in shown.items():
                 logger.experiment.add_histogram(f"{prefix}/{name}", values, step)
@@ -254,7 +254,8 @@ class Monitor(pl.Callback, abc.ABC):
                 logger.experiment.add_figure(tag, figure(record), step, close=False)
 
 
-def _tensorboards(trainer: pl.Trainer) -> list[TensorBoardLogger]:
+def tensorboards(trainer: pl.Trainer) -> list[TensorBoardLogger]:
+    """Return where the first process may show pictures."""
     loggers = trainer.loggers if trainer.is_global_zero else []
     return [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
 

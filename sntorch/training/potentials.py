@@ -12,91 +12,42 @@ ends on the same bits as one that was not interrupted.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from sntorch import checks
-from sntorch.dynamics import Dynamics, as_dynamics, observing, rollout
-from sntorch.flows import EulerMaruyama, Flow, RungeKutta4
+from sntorch.dynamics import Dynamics, as_dynamics, observing
+from sntorch.flows import Flow
 from sntorch.landscape import (
     MatchedNetwork,
     NeuralPotential,
     Potential,
-    entropy_production,
     epr_loss,
-    examine,
+    known_potential,
     map_loss,
     potential_map,
     stationarity,
 )
-from sntorch.landscape.learned import relative_error
-from sntorch.landscape.metric import DiffusionField, map_noise, metric_of
-from sntorch.landscape.objectives import check_growth, quasipotential_loss
+from sntorch.landscape.metric import DiffusionField
+from sntorch.landscape.quasipotential import check_growth
 from sntorch.plot import figure
-from sntorch.systems import DoubleWell, OrnsteinUhlenbeck, StuartLandau
-from sntorch.training.walkers import Box, Walkers
+from sntorch.training.assessment import assess_flow, assess_map
+from sntorch.training.batches import loader
+from sntorch.training.decomposition import OrthogonalDecomposition
+from sntorch.training.flocks import Corners, Flocks
+from sntorch.training.monitor import tensorboards
 
-__all__ = ["OrthogonalDecomposition", "PotentialLearner", "known_potential"]
+__all__ = ["PotentialLearner"]
 
 Loss = Callable[[Any, Any, Tensor], Tensor]
 
 _TESTS = 16  # batches of the test after training, between which the test walkers move on
-
-
-class OrthogonalDecomposition(nn.Module):
-    """`quasipotential_loss` with a network for the rotation, which is trained with the potential.
-
-    Parameters
-    ----------
-    size
-        N.
-    hidden
-        Width of every hidden layer of the rotation.
-    weight
-        Of the orthogonality.
-    bounded
-        As for `quasipotential_loss`.
-
-    Raises
-    ------
-    ValueError
-        On wrong arguments.
-
-    Examples
-    --------
-    >>> import sntorch as snt
-    >>> well = snt.systems.DoubleWell(2, circulation=0.5, diffusion=0.1)
-    >>> loss = OrthogonalDecomposition(2)
-    >>> bool(loss(well, well.potential, torch.randn(64, 2)) > 0)  # the rotation is still to learn
-    True
-    """
-
-    def __init__(
-        self, size: int, *, hidden: Sequence[int] = (32, 32), weight: float = 1.0,
-        bounded: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        widths = [checks.count("size", size), *(checks.count("hidden", w) for w in hidden)]
-        layers: list[nn.Module] = []
-        for n, m in itertools.pairwise(widths):
-            layers += [nn.Linear(n, m), nn.Tanh()]
-        self.rotation = nn.Sequential(*layers, nn.Linear(widths[-1], size))
-        self.weight, self.bounded = checks.positive("weight", weight), bounded
-
-    def forward(self, flow: Any, potential: Any, states: Tensor) -> Tensor:
-        """Return the loss ()."""
-        return quasipotential_loss(
-            flow, potential, states, rotation=self.rotation, weight=self.weight,
-            bounded=self.bounded,
-        )  # fmt: skip
 
 
 class PotentialLearner(pl.LightningModule):
@@ -185,7 +136,7 @@ class PotentialLearner(pl.LightningModule):
         burn_in: int = 1000,
         refresh: int = 100,
         dt: float = 0.01,
-        box: tuple[Sequence[float], Sequence[float]] | None = None,
+        box: Corners | None = None,
         limit: float = 1e3,
         states: str = "walkers",
         spread: float = 0.0,
@@ -217,16 +168,11 @@ class PotentialLearner(pl.LightningModule):
         self.size = checks.count("size of potential", potential.size)
         if size not in (-1, self.size):
             raise ValueError(f"potential: expected size {size}, got {self.size}")
-        self.number = checks.count("walkers", walkers, low=8)
-        self.begin = start if isinstance(start, Tensor) else checks.positive("start", start)
-        self.burn_in = checks.count("burn_in", burn_in, low=0)
-        self.refresh = checks.count("refresh", refresh, low=0)
-        self.dt, self.limit = checks.positive("dt", dt), checks.positive("limit", limit)
-        self.box = None if box is None else _corners(box, self.size)
-        self.source = checks.one_of("states", states, ("walkers", "box"))
-        if self.source == "box" and self.box is None:
-            raise ValueError("states: expected walkers where there is no box, got 'box'")
-        self.spread = checks.number("spread", spread, low=0)
+        self.flocks = Flocks(
+            self.dynamics, self.size, walkers=walkers, start=start, burn_in=burn_in,
+            refresh=refresh, dt=dt, box=box, limit=limit, states=states, spread=spread,
+            diffusion=diffusion, seed=seed,
+        )  # fmt: skip
         self.batch_size = checks.count("batch_size", batch_size, low=2)
         self.batches = checks.count("batches", batches)
         self.truth = known_potential(self.dynamics) if truth == "known" else truth
@@ -234,11 +180,8 @@ class PotentialLearner(pl.LightningModule):
         self.register_buffer("x", x, persistent=False)
         self.optimizer, self.scheduler = optimizer, scheduler
         self.figures = checks.count("figures", figures, low=0)
-        self.seed = checks.count("seed", seed, low=0, high=4999)
-        self.walkers: Walkers | None = None
-        self.testers: Walkers | None = None
-        self._saved: dict[str, Any] | None = None
-        self._epoch = -1  # in which the walkers have moved on
+        self._begun = False
+        self._produced: list[Tensor] = []  # at every test state, by batch
 
     x: Tensor | None
 
@@ -252,42 +195,40 @@ class PotentialLearner(pl.LightningModule):
         """Return V (...) at u (..., N)."""
         return self.potential(u)
 
-    def setup(self, stage: str) -> None:
-        """Make the walkers; those of an interrupted run follow from the checkpoint."""
-        if self.walkers is None:
-            self.walkers = self._walkers(2 * self.seed)
-            self.testers = self._walkers(2 * self.seed + 1)
-
     def on_fit_start(self) -> None:
         """Let the walkers forget their start, begin with a Gaussian, refuse what cannot work."""
-        train, test = self._both()
-        if self._saved is not None:
-            train.load_state_dict(self._saved["train"])
-            test.load_state_dict(self._saved["test"])
-            self._epoch, self._saved = self._saved["epoch"], None
+        begun = self._begun or self.flocks.saved is not None
+        self._ready()
+        self._begun = True
+        if begun:
             return
-        if train.steps or not self.burn_in:
-            return
-        for walkers in (train, test):
-            walkers.advance(self.burn_in)
         if self.initialise and isinstance(self.potential, NeuralPotential):
-            own = self.source == "walkers" and not self.spread
-            states = train.states if own else self._drawn(train, 4 * self.batch_size)
+            own = self.flocks.source == "walkers" and not self.flocks.spread
+            size = 4 * self.batch_size
+            states = self.flocks.train.states if own else self.flocks.batch(size)
             self.potential.start(self.dynamics, states, self.x)
         if isinstance(self.loss, OrthogonalDecomposition) and not self.loss.bounded:
-            check_growth(self.potential, self._drawn(train, self.batch_size))
+            check_growth(self.potential, self.flocks.batch(self.batch_size))
+
+    def on_validation_start(self) -> None:
+        """Have walkers, also where nothing is trained."""
+        self._ready()
+
+    def on_test_start(self) -> None:
+        """Have walkers, also where nothing is trained."""
+        self._ready()
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Return the batches of an epoch."""
-        return _loader(_Batches(self.batches, self._batch))
+        return loader(self.batches, lambda: self.flocks.batch(self.batch_size))
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         """Return one batch, the states of all test walkers."""
-        return _loader(_Batches(1, self._tested))
+        return loader(1, lambda: self.flocks.test.states)
 
     def test_dataloader(self) -> DataLoader[Tensor]:
         """Return several batches, the states of all test walkers as they move on."""
-        return _loader(_Batches(_TESTS, self._moved))
+        return loader(_TESTS, self.flocks.moved)
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Return the loss of a batch and log it at every step."""
@@ -303,23 +244,25 @@ class PotentialLearner(pl.LightningModule):
         """Log the same after training."""
         self._evaluate(batch, "test")
 
+    def on_validation_epoch_end(self) -> None:
+        """Log the standard error of the entropy production."""
+        self._log_error("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the same for all batches of the test together."""
+        self._log_error("test")
+
     def on_train_epoch_start(self) -> None:
         """Move the walkers on, once per epoch."""
-        if self._epoch < self.current_epoch:
-            for walkers in self._both():
-                if self.current_epoch:
-                    walkers.advance(self.refresh)
-            self._epoch = self.current_epoch
+        self.flocks.advance(self.current_epoch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the walkers."""
-        train, test = self._both()
-        saved = {"train": train.state_dict(), "test": test.state_dict(), "epoch": self._epoch}
-        checkpoint["walkers"] = saved
+        checkpoint["walkers"] = self.flocks.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the walkers until training starts."""
-        self._saved = checkpoint.get("walkers")
+        """Keep the walkers until they are needed."""
+        self.flocks.saved = checkpoint.get("walkers")
 
     def configure_optimizers(self) -> Any:
         """Return what Lightning needs to train."""
@@ -330,154 +273,56 @@ class PotentialLearner(pl.LightningModule):
             return optimizer
         return [optimizer], [{"scheduler": self.scheduler(optimizer), "interval": "epoch"}]
 
-    def _walkers(self, seed: int) -> Walkers:
-        f, count = self.dynamics, self.number
-        if isinstance(f, Flow):
-            f = RungeKutta4(f, self.dt) if self.diffusion is None else EulerMaruyama(f, self.dt)
-        like = next(p for p in self.potential.parameters())
-        box: Box | None = None
-        if self.box is not None:
-            box = (self.box[0].to(like), self.box[1].to(like))
-        zeros = torch.zeros(count, self.size, dtype=like.dtype, device=like.device)
-        made = Walkers(
-            f, zeros, x=self.x, box=box, limit=self.limit, diffusion=self.diffusion, seed=seed
-        )
-        if isinstance(self.begin, Tensor):
-            places = self.begin.reshape(-1, self.size).to(like)
-            made.states = places[torch.arange(count) % len(places)].clone()
-        elif box is not None:
-            made.states = made.uniform(count)
-        else:
-            options: dict[str, Any] = {"generator": made.stream, "dtype": like.dtype}
-            made.states = self.begin * torch.randn(zeros.shape, device=like.device, **options)
-        return made
-
-    def _both(self) -> tuple[Walkers, Walkers]:
-        if self.walkers is None or self.testers is None:
-            raise ValueError("trainer: expected a fit or test that has started, got none")
-        return self.walkers, self.testers
-
-    def _drawn(self, walkers: Walkers, size: int) -> Tensor:
-        if self.source == "box":
-            return walkers.uniform(size)
-        return walkers.batch(size, self.spread)
-
-    def _batch(self) -> Tensor:
-        return self._drawn(self._both()[0], self.batch_size)
-
-    def _tested(self) -> Tensor:
-        return self._both()[1].states
-
-    def _moved(self) -> Tensor:
-        self._both()[1].advance(self.refresh)
-        return self._tested()
+    def _ready(self) -> None:
+        self._produced = []  # of a pass that was interrupted
+        self.flocks.ready(next(self.potential.parameters()), self.x)
 
     def _evaluate(self, u: Tensor, stage: str) -> None:
-        train, test = self._both()
-        f, V = self.dynamics, self.potential
+        f, V, flocks = self.dynamics, self.potential, self.flocks
         with observing(self, u):
-            shown = {f"{stage}/{name}": value for name, value in self._quality(train, u).items()}
-            checked = self._drawn(test, len(u)) if self.source == "box" else u
+            shown = {f"{stage}/{name}": value for name, value in self._quality(u).items()}
+            checked = flocks.batch(len(u), test=True) if flocks.source == "box" else u
             shown[f"{stage}/loss"] = float(self.loss(f, V, checked))
             if self.diffusion is None:
                 found = stationarity(f, u, x=self.x).scalars()
                 shown |= {f"walkers/{name}": value for name, value in found.items()}
-            shown["walkers/escape_rate"] = (train.escape_rate + test.escape_rate) / 2
+            shown["walkers/escape_rate"] = flocks.escape_rate
         self.log_dict({name: torch.tensor(value) for name, value in shown.items()},
                       batch_size=len(u), on_step=False, on_epoch=True)  # fmt: skip
         if stage == "val":
             self._draw(u, stage)
 
-    def _quality(self, train: Walkers, u: Tensor) -> dict[str, float]:
+    def _quality(self, u: Tensor) -> dict[str, float]:
         if not self.noisy:
             return {}
         if isinstance(self.dynamics, Dynamics):
-            return self._map_quality(self.dynamics, u)
-        options: dict[str, Any] = {"x": self.x, "diffusion": self.diffusion}
-        found = examine(self.dynamics, self.potential, u, truth=self.truth, probes=self._probes,
-                        generator=torch.Generator(u.device), **options).scalars()  # fmt: skip
-        seen = epr_loss(self.dynamics, self.potential, train.states, **options).detach()
-        found["gap"] = found["entropy_production"] - float(seen)
-        found["entropy_production_train"] = float(seen)
-        if self.truth is not None:
-            exact = epr_loss(self.dynamics, self.truth, u, **options).detach()
-            found["entropy_production_known"] = float(exact)
-            if self.box is not None:
-                found["error"] = self._box_error(u)
+            found, rows = assess_map(self.dynamics, self.potential, u, x=self.x)
+        else:
+            found, rows = assess_flow(
+                self.dynamics, self.potential, self.flocks.train.states, u, x=self.x,
+                diffusion=self.diffusion, truth=self.truth, box=self.flocks.box,
+            )  # fmt: skip
+        self._produced.append(rows)
+        found.pop("entropy_production_stderr", None)
         return found
 
-    def _box_error(self, u: Tensor) -> float:
-        """Return the error over states that fill the box, always the same."""
-        low, high = (corner.to(u) for corner in self.box or ())
-        stream = torch.Generator(u.device)
-        unit = torch.rand(2**14, self.size, dtype=u.dtype, device=u.device, generator=stream)
-        at = low + (high - low) * unit
-        truth: Any = self.truth
-        scale = metric_of(self.dynamics, u, self.diffusion).scale  # pyright: ignore[reportArgumentType]
-        return float(relative_error(self.potential.energy(at), truth(at), scale))
-
-    def _map_quality(self, f: Dynamics, u: Tensor) -> dict[str, float]:
-        orbit = torch.cat(
-            [u[None], rollout(f, u, 1, x=self.x, generator=torch.Generator(u.device))]
-        )
-        produced = entropy_production(f, orbit, x=self.x)
-        slope = self.potential.gradient(u)
-        virial = ((u - u.mean(0)) * slope).sum(-1).mean() / (self.size * map_noise(f, u)[1])
-        error = float(produced.value.std()) / math.sqrt(len(u))
-        return {"entropy_production": float(produced.value.mean()),
-                "entropy_production_stderr": error, "virial": float(virial)}  # fmt: skip
-
-    @property
-    def _probes(self) -> int | None:
-        return None if self.size <= 16 else 4
+    def _log_error(self, stage: str) -> None:
+        """Log the standard error over walkers, each of which counts once in all batches."""
+        rows, self._produced = self._produced, []
+        if rows:
+            own = torch.stack(rows).mean(0)
+            error = own.std() / math.sqrt(len(own))
+            self.log(f"{stage}/entropy_production_stderr", error, batch_size=len(own))
 
     def _draw(self, u: Tensor, stage: str) -> None:
         last = self.current_epoch + 1 == self.trainer.max_epochs
         due = self.figures and (last or self.current_epoch % self.figures == 0)
-        boards = [each for each in self.loggers if isinstance(each, TensorBoardLogger)]
+        boards = tensorboards(self.trainer)
         flow = isinstance(self.dynamics, Flow) and self.noisy and self.size > 1
-        if not (due and boards and flow and self.trainer.is_global_zero):
+        if not (due and boards and flow):
             return
         found = potential_map(self.dynamics, self.potential, u, x=self.x, diffusion=self.diffusion)
         for board in boards:
             board.experiment.add_figure(
                 f"{stage}/landscape", figure(found.map(torch.Tensor.cpu)), self.global_step
             )
-
-
-def known_potential(f: object) -> Any:
-    """Return V with P = exp(-V / Db) as a function, where it is known for all states, else None."""
-    if isinstance(f, MatchedNetwork):
-        return lambda u: f.energy(u) / f.temperature
-    if isinstance(f, OrnsteinUhlenbeck):
-        D = torch.as_tensor(f.diffusion, dtype=f.A.dtype)
-        scale = D.diagonal().mean() if D.ndim == 2 else D.mean()
-        K = scale * torch.linalg.inv(f.covariance)
-        return lambda u: (u @ K.to(u) * u).sum(-1) / 2
-    alike = isinstance(f, DoubleWell | StuartLandau) and torch.as_tensor(f.diffusion).ndim == 0
-    return f.potential if isinstance(f, DoubleWell | StuartLandau) and alike else None
-
-
-class _Batches(Dataset[Tensor]):
-    """A number of batches, each made when it is asked for."""
-
-    def __init__(self, count: int, make: Callable[[], Tensor]) -> None:
-        self.count, self.make = count, make
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.make()
-
-
-def _loader(batches: _Batches) -> DataLoader[Tensor]:
-    # A generator of its own: otherwise each pass over the data would draw from the global one.
-    return DataLoader(batches, batch_size=None, generator=torch.Generator())
-
-
-def _corners(box: tuple[Sequence[float], Sequence[float]], size: int) -> Box:
-    low, high = (checks.table("box", list(corner), (size,)) for corner in box)
-    if not bool((low < high).all()):
-        raise ValueError(f"box: expected lower walls below upper ones, got {low} and {high}")
-    return low, high

@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.landscape import MatchedNetwork, examine, potential_map, stationarity
+from sntorch.landscape import MatchedNetwork, examine, orbit_map, potential_map, stationarity
 from sntorch.landscape.learned import relative_error
 
 A = torch.tensor([[-1.0, 2.0], [-0.5, -1.0]], dtype=torch.float64)
@@ -113,6 +113,28 @@ def test_potential_map_is_the_plane_itself_or_a_slice():
     assert slice_.sliced
     assert float(slice_.plane[0, 1].abs()) > 0.98  # the axes of largest variance, in order
     assert float(slice_.plane[1, 3].abs()) > 0.98
+
+
+@pytest.mark.parametrize("turn", [2.0, 0.0])
+def test_orbit_map_counts_the_flux_where_it_is_sure(turn):
+    A = torch.tensor([[-1.0, -turn], [turn, -1.0]], dtype=torch.float64)
+    f = snt.EulerMaruyama(snt.systems.OrnsteinUhlenbeck(A, diffusion=1.0), dt=0.05)
+    start = torch.randn(400, 2, dtype=torch.float64, generator=torch.Generator())
+    orbit = snt.rollout(f, start, 120, generator=torch.Generator())
+    found = orbit_map(lambda y: y.square().sum(-1) / 2, orbit, torch.eye(2).double(), scale=1.0,
+                      dt=0.05)  # fmt: skip
+    assert found.marginal
+    at = torch.stack(torch.meshgrid(*found.axes, indexing="ij"), -1)
+    moved = found.velocity.norm(dim=-1) > 0
+    turned = at[..., 0] * found.velocity[..., 1] - at[..., 1] * found.velocity[..., 0]
+    near = (at.norm(dim=-1) > 0.6) & (at.norm(dim=-1) < 1.4)
+    if turn:
+        assert bool(moved[near].all())
+        speed = turned[near] / at[near].square().sum(-1)
+        assert abs(float(speed.mean()) - turn) < 0.1 * turn
+        assert bool((speed > 0).all())
+    else:
+        assert float(moved.double().mean()) < 0.1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 import sntorch as snt
 from sntorch.landscape import HopfieldEnergy, NetworkPotential, NeuralPotential, as_potential
-from sntorch.landscape.neural import gaussian_start
+from sntorch.landscape.starts import gaussian_start
 
 N = 3
 
@@ -148,3 +148,20 @@ def test_the_hopfield_energy_is_a_network_potential(transfer):
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_potential_is_carried_along_with_its_states():
+    u = torch.randn(500, 2, dtype=torch.float64)
+    V = NeuralPotential(2, (8,), dtype=torch.float64).start_gaussian(u, 0.3)
+    d = u - u.mean(0)
+    C = d.T @ d / len(u)
+    assert_close(V.energy(u), 0.15 * (d @ torch.linalg.inv(C) * d).sum(-1))
+    with torch.no_grad():
+        V.readout.normal_()
+        V.log_diagonal.add_(0.1)  # no longer that of the states
+    before = V.energy(u).detach()
+    V.carry(2 * u + 3, factor=0.5)
+    assert_close(V.energy(2 * u + 3).detach(), before / 2)
+    assert float((V.readout != 0).sum()) == 8
+    with pytest.raises(ValueError, match="at least N"):
+        V.carry(u[:3])

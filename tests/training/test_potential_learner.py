@@ -9,12 +9,18 @@ import torch
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.landscape import NetworkPotential, NeuralPotential, epr_loss, teacher_loss
-from sntorch.landscape.objectives import hjb_residual
+from sntorch.landscape import (
+    NetworkPotential,
+    NeuralPotential,
+    epr_loss,
+    flux_velocity,
+    known_potential,
+    teacher_loss,
+)
+from sntorch.landscape.production import local_production
 from sntorch.streams import seeded
 from sntorch.training import ExactResume, OrthogonalDecomposition, PotentialLearner
-from sntorch.training.potentials import known_potential
-from sntorch.training.walkers import Walkers
+from sntorch.training.lowering import lower
 
 BOX = ([-2.0, -2.2], [2.0, 2.2])
 
@@ -44,64 +50,7 @@ def small(**options):
 
 def both(learner):
     """Return the walkers and the test walkers."""
-    return learner._both()
-
-
-# Walkers
-
-
-def test_walkers_are_reflected_at_walls():
-    f = snt.as_dynamics(lambda u: u + torch.tensor([1.5, -5.0]), size=2)
-    box = (torch.tensor([0.0, 0.0]), torch.tensor([2.0, 1.0]))
-    walkers = Walkers(f, torch.tensor([[1.0, 0.5]]), box=box)
-    walkers.advance(1)
-    assert_close(walkers.states, torch.tensor([[1.5, 0.5]]))  # 2.5 -> 1.5; -4.5 -> 4.5 -> 0.5
-    assert walkers.escapes == 0
-
-
-def test_walkers_that_escape_are_counted_and_go_on_elsewhere():
-    f = snt.as_dynamics(lambda u: torch.where(u > 1, u.square(), u / 2), size=1)
-    start = torch.cat([torch.full((3, 1), 10.0), torch.full((5, 1), 0.5)])
-    walkers = Walkers(f, start, limit=50.0)
-    walkers.advance(2)
-    assert walkers.escapes == 3
-    assert_close(walkers.states, torch.cat([torch.full((3, 1), 0.125), torch.full((5, 1), 0.125)]))
-    assert walkers.escape_rate == 3 / 16
-    lost = Walkers(f, torch.full((4, 1), 10.0), limit=50.0)
-    with pytest.raises(ValueError, match="expected walkers that stay below limit = 50"):
-        lost.advance(3)
-    gone = Walkers(snt.as_dynamics(lambda u: u / (u > 1), size=1), start)
-    gone.advance(1)
-    assert gone.escapes == 5  # numbers that are not finite
-
-
-def test_walkers_sample_the_stationary_density_of_either_noise():
-    flow = snt.systems.OrnsteinUhlenbeck(-torch.eye(2).double(), diffusion=0.5)
-    walkers = Walkers(snt.RungeKutta4(flow, 0.05), torch.zeros(4000, 2).double(), seed=1)
-    walkers.advance(120)
-    assert snt.landscape.stationarity(walkers.f, walkers.states).stationary
-    # D(u) = 1 + u^2 with F = 0 makes P flat between walls in the Ito sense only if F = D'
-    f = snt.EulerMaruyama(lambda u: 2 * u, dt=0.004)
-    box = (torch.tensor([-1.0]).double(), torch.tensor([1.0]).double())
-    flat = Walkers(f, torch.zeros(2000, 1).double(), box=box, diffusion=lambda u: 1 + u.square())
-    flat.advance(600)
-    assert abs(float(flat.states.square().mean()) - 1 / 3) < 4 * (4 / 45 / 2000) ** 0.5 + 0.005
-
-
-def test_walkers_go_on_where_they_were_saved():
-    f = snt.EulerMaruyama(well(), dt=0.02)
-    walkers = Walkers(f, torch.randn(16, 2), seed=5)
-    walkers.advance(3)
-    saved = walkers.state_dict() | {"states": walkers.states.clone()}
-    walkers.advance(4)
-    other = Walkers(f, torch.zeros(16, 2), seed=9)
-    other.load_state_dict(saved)
-    other.advance(4)
-    assert torch.equal(other.states, walkers.states)
-    assert torch.equal(other.batch(5, 0.1), walkers.batch(5, 0.1))
-
-
-# The loop
+    return learner.flocks.train, learner.flocks.test
 
 
 def test_a_learner_logs_what_it_promises_and_leaves_the_dynamics_alone():
@@ -121,6 +70,37 @@ def test_a_learner_logs_what_it_promises_and_leaves_the_dynamics_alone():
     assert_close(known["val/gap"], gap)
     tested = fit.test(learner, verbose=False)[0]
     assert tested["test/entropy_production"] > 0
+
+
+def test_the_error_after_a_test_is_that_of_walkers_over_all_batches():
+    learner = small()
+    learner.flocks.ready(torch.zeros(()), None)
+    seen, move = [], learner.flocks.moved
+
+    def moved():
+        seen.append(move())
+        return seen[-1]
+
+    learner.flocks.moved = moved
+    tested = trainer(1).test(learner, verbose=False)[0]
+    assert len(seen) > 1
+    each = torch.stack(
+        [local_production(learner.dynamics, learner.potential, u).detach() for u in seen]
+    )
+    assert_close(tested["test/entropy_production"], float(each.mean()), rtol=1e-5, atol=0)
+    expected = float(each.mean(0).std()) / 8  # 64 walkers
+    assert_close(tested["test/entropy_production_stderr"], expected, rtol=1e-5, atol=0)
+
+
+def test_a_test_of_a_checkpoint_takes_its_walkers_up(tmp_path):
+    first = small()
+    fit = trainer(1)
+    fit.fit(first)
+    fit.save_checkpoint(tmp_path / "one.ckpt")
+    before = both(first)[1].states
+    other = small()
+    trainer(1).validate(other, ckpt_path=tmp_path / "one.ckpt", verbose=False)
+    assert torch.equal(both(other)[1].states, before)
 
 
 def test_a_run_that_is_taken_up_ends_on_the_same_bits(tmp_path):
@@ -158,14 +138,13 @@ def test_a_linear_flow_is_learned_from_its_start():
         batches=1, batch_size=750, start=start,
     )  # fmt: skip
     fit = trainer(1, limit_train_batches=0)
-    learner.setup("fit")
     learner.on_fit_start()
     train, test = both(learner)[0].states, both(learner)[1].states
     V, T = learner.potential, known_potential(flow)
     # on the states that it was fitted to it is lower than the truth, on others higher
     assert float(epr_loss(flow, V, train).detach()) < float(epr_loss(flow, T, train).detach())
     assert float(epr_loss(flow, V, test).detach()) > float(epr_loss(flow, T, test).detach())
-    quality = learner._quality(both(learner)[0], test)
+    quality = learner._quality(test)
     for value in (quality["entropy_production_train"], quality["entropy_production"]):
         assert abs(value / exact - 1) < 0.05
     assert quality["error"] < 0.06
@@ -203,6 +182,31 @@ def test_the_double_well_is_learned_by_both_ways():
 
 
 @pytest.mark.slow
+def test_the_flux_round_a_ring_is_right_at_every_state_that_counts():
+    """Angular velocity 1 of the closed form, from states drawn exactly, up to 6 nats."""
+    ring, stream = snt.systems.StuartLandau(diffusion=0.1), seeded(1)
+    square = 1 + 0.2**0.5 * torch.randn(40000, generator=stream)  # |u|^2
+    radius = square[square > 0].sqrt()
+    angle = 2 * torch.pi * torch.rand(len(radius), generator=stream)
+    u = torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
+    V = NeuralPotential(2, (24, 24), generator=stream).start(ring, u)
+
+    def loss():
+        return epr_loss(ring, V, u[torch.randint(len(u), (2048,), generator=stream)])
+
+    for _ in lower(loss, V.parameters(), 250, 0.02):
+        pass
+    grid = torch.linspace(-1.8, 1.8, 121)
+    at = torch.cartesian_prod(grid, grid)
+    at = at[ring.potential(at) < 0.6]
+    v = flux_velocity(ring, V, at).detach()
+    turning = (at[:, 0] * v[:, 1] - at[:, 1] * v[:, 0]) / at.square().sum(-1)
+    shown = at.norm(dim=-1) > 0.3  # where an angle means something
+    assert bool((turning[shown] > 0).all())
+    assert abs(float(turning[shown].mean()) - 1) < 0.05
+
+
+@pytest.mark.slow
 def test_the_hopfield_energy_is_learned_with_the_matching_noise():
     J = snt.couplings.gaussian(4, std=1.5, symmetry=1.0, generator=seeded(2))
     noisy = snt.landscape.MatchedNetwork(snt.systems.AmariWilsonCowan(J), temperature=0.2)
@@ -234,17 +238,6 @@ def test_maps_and_teachers_are_learned_from_too():
     again = trainer(3)
     again.fit(taught)
     assert again.callback_metrics["val/loss"] < before.callback_metrics["val/loss"]
-
-
-def test_known_potentials_are_those_of_the_stationary_density():
-    A = torch.tensor([[-1.0, 2.0], [-0.5, -1.0]])
-    flow = snt.systems.OrnsteinUhlenbeck(A, diffusion=torch.tensor([0.3, 0.5]))
-    u = torch.randn(20, 2)
-    residual = hjb_residual(flow, known_potential(flow), u)
-    assert float(residual.detach().abs().max()) < 1e-5
-    assert known_potential(snt.systems.DoubleWell(2, diffusion=torch.ones(2))) is None
-    assert known_potential(snt.systems.Lorenz()) is None
-    assert_close(known_potential(well())(u), well().potential(u))
 
 
 @pytest.mark.parametrize(

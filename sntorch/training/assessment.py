@@ -1,0 +1,72 @@
+"""What a learned potential says at the states of its walkers, as numbers for a log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sntorch.dynamics import Dynamics, rollout
+from sntorch.flows import Flow
+from sntorch.landscape import Potential, entropy_production, epr_loss, examine
+from sntorch.landscape.learned import relative_error
+from sntorch.landscape.metric import DiffusionField, map_noise, metric_of
+from sntorch.landscape.production import local_production
+from sntorch.training.walkers import Box
+
+__all__ = ["assess_flow", "assess_map"]
+
+_EXACT, _PROBES = 16, 4  # neurons up to which second derivatives are exact, else directions
+_FILLED = 2**14  # states that fill the box
+
+
+def assess_flow(
+    f: Flow,
+    V: Potential,
+    seen: Tensor,
+    u: Tensor,
+    *,
+    x: Tensor | None,
+    diffusion: DiffusionField | None,
+    truth: Any,
+    box: Box | None,
+) -> tuple[dict[str, float], Tensor]:
+    """Return numbers about V at test states u (M, N), and the entropy production at each (M,).
+
+    `seen` are states that V was trained on, for the bracket; `truth` is a known potential or None,
+    with which V is compared in the box if there is one.
+    """
+    options: dict[str, Any] = {"x": x, "diffusion": diffusion}
+    probes = None if u.shape[-1] <= _EXACT else _PROBES
+    found = examine(
+        f, V, u, truth=truth, probes=probes, generator=torch.Generator(u.device), **options
+    ).scalars()
+    low = float(epr_loss(f, V, seen, **options).detach())
+    found["gap"] = found["entropy_production"] - low
+    found["entropy_production_train"] = low
+    if truth is not None:
+        found["entropy_production_known"] = float(epr_loss(f, truth, u, **options).detach())
+        if box is not None:
+            found["error"] = _box_error(V, truth, box, metric_of(f, u, diffusion).scale, u)
+    return found, local_production(f, V, u, **options).detach()
+
+
+def assess_map(
+    f: Dynamics, V: Potential, u: Tensor, *, x: Tensor | None
+) -> tuple[dict[str, float], Tensor]:
+    """Return the same of a map, whose entropy production is that of one step from each state."""
+    ahead = rollout(f, u, 1, x=x, generator=torch.Generator(u.device))
+    produced = entropy_production(f, torch.cat([u[None], ahead]), x=x).value
+    slope = V.gradient(u)
+    virial = ((u - u.mean(0)) * slope).sum(-1).mean() / (u.shape[-1] * map_noise(f, u)[1])
+    return {"entropy_production": float(produced.mean()), "virial": float(virial)}, produced
+
+
+def _box_error(V: Potential, truth: Any, box: Box, scale: float, like: Tensor) -> float:
+    """Return the error over states that fill the box, always the same."""
+    low, high = (corner.to(like) for corner in box)
+    stream = torch.Generator(like.device)
+    unit = torch.rand(_FILLED, len(low), dtype=like.dtype, device=like.device, generator=stream)
+    at = low + (high - low) * unit
+    return float(relative_error(V.energy(at), truth(at), scale))
