@@ -209,8 +209,8 @@ def test_compiled_modules_are_kept_inside_the_environment_where_they_must_not_li
     inside = os.path.join(os.path.realpath(installed.venv), "bytecode")
     for given, expected in (
         ({}, (None, None)),
-        (dict.fromkeys(names[:1], "1"), (None, inside)),
-        (dict(zip(names, ("1", str(tmp_path)), strict=True)), (None, str(tmp_path))),
+        ({names[0]: "1"}, (None, inside)),
+        ({names[0]: "1", names[1]: str(tmp_path)}, (None, str(tmp_path))),
     ):
         seen = installed.call(script, **given)["environment"]
         assert tuple(seen[name] for name in names) == expected

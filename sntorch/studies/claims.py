@@ -340,6 +340,20 @@ def _(found: Scalars) -> list[Finding]:
 
 
 @_claim(
+    "studies/learned_potential",
+    "Zhao, Zhang and Li 2024",
+    """The loss of entropy production finds the potential of a network out of equilibrium from
+    states of its steady state: within a tenth of its spread after 160 gradient steps.""",
+)
+def _(found: Scalars) -> list[Finding]:
+    name = "error of V over its spread, {}"
+    return [
+        _below(name.format(system), found[f"{system}/EPR/error"], 0.1)
+        for system in ("double well", "linear", "Hopfield")
+    ]
+
+
+@_claim(
     "studies/amortised_slow_points",
     "Sussillo and Barak 2013",
     """A network that has learned to hold three bits has 27 slow points. Our own: a potential that

@@ -35,6 +35,7 @@ class OrthogonalDecomposition(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> import sntorch as snt
     >>> well = snt.systems.DoubleWell(2, circulation=0.5, diffusion=0.1)
     >>> loss = OrthogonalDecomposition(2)

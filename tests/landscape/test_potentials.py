@@ -80,7 +80,7 @@ def test_the_map_is_evaluated_once_and_no_jacobian_is_formed(name, monkeypatch):
     f = NETWORKS[name]()
     kind = type(f)
     place, watched = {
-        "snt": (kind, "_next"),
+        "snt": (kind, "proceed"),
         "gru": (gates, "_gru_gates"),
         "function": (kind, "map"),
     }[name]
