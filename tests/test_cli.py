@@ -63,43 +63,53 @@ def test_wrong_values_are_refused_before_training(tmp_path):
         "metric=val/acuracy": "metric: expected",
         "resume=nowhere": "resume: expected the folder of a run",
     }
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    messages[f"output={blocked / 'runs'}"] = "output: expected a folder that can be written"
     runs = f"output={tmp_path / 'runs'}"
-    found = forked(tmp_path, [[*QUICK, override, runs] for override in messages])
+    found = forked(tmp_path, [[*QUICK, runs, override] for override in messages])
     for message, (status, output) in zip(messages.values(), found, strict=True):
         assert status != 0
         assert message in output
         assert "Epoch 0" not in output
+    assert blocked.read_text() == ""
     assert not list(tmp_path.rglob("*.ckpt"))
-
-
-@pytest.mark.slow
-def test_an_output_that_cannot_be_written_is_named(tmp_path):
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    done = sntorch(blocked / "runs", *QUICK)
-    assert done.returncode != 0
-    assert "output: expected a folder that can be written" in done.stderr + done.stdout
-    assert list(tmp_path.iterdir()) == [blocked]
 
 
 # A whole run
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    done = sntorch(folder, *QUICK)
-    assert done.returncode == 0, done.stderr
-    return done, only_run(folder)
+def runs(tmp_path_factory):
+    """Return what the main job said and its folder, as it is and in other ways."""
+    folder = tmp_path_factory.mktemp("runs")
+    ways = {
+        "whole": QUICK,
+        "same": [*QUICK, "seed=0"],
+        "other": [*QUICK, "seed=1"],
+        "unwatched": ["experiment=quick", "task.batch_size=128", "callbacks=none"],
+        "killed": QUICK,
+    }
+    commands = [[*words, f"output={folder / name}"] for name, words in ways.items()]
+    done = forked(folder, commands, until={4: f"{folder}/killed/*/checkpoints/last.ckpt"})
+    for name, (status, output) in zip(ways, done, strict=True):
+        assert (status == 0) == (name != "killed"), output
+    said = {name: output for name, (_, output) in zip(ways, done, strict=True)}
+    return {name: (output, only_run(folder / name)) for name, output in said.items()}
+
+
+@pytest.fixture
+def whole(runs):
+    return runs["whole"]
 
 
 @pytest.mark.slow
 def test_a_run_ends_with_a_table_and_a_folder(whole):
-    done, run = whole
+    output, run = whole
     for line in ("test accuracy", "largest Lyapunov exponent", "spectral radius", "entropy prod"):
-        assert line in done.stdout
-    assert str(run) in done.stdout
-    assert "lyapunov/max" in done.stdout  # in the progress bar
+        assert line in output
+    assert str(run) in output
+    assert "lyapunov/max" in output  # in the progress bar
     names = {path.name for path in run.iterdir()}
     assert {"config.yaml", "report.png", "report.pdf", "history.csv", "result.json"} <= names
     result = json.loads((run / "result.json").read_text())
@@ -109,27 +119,20 @@ def test_a_run_ends_with_a_table_and_a_folder(whole):
 
 
 @pytest.mark.slow
-def test_same_seed_same_bits_and_another_seed_others(whole, tmp_path):
-    for name, seed in (("same", 0), ("other", 1)):
-        done = sntorch(tmp_path / name, *QUICK, f"seed={seed}")
-        assert done.returncode == 0, done.stderr
-    same, other = only_run(tmp_path / "same"), only_run(tmp_path / "other")
-    assert equal(final_weights(same), final_weights(whole[1]))
-    assert not equal(final_weights(other), final_weights(whole[1]))
+def test_same_seed_same_bits_and_another_seed_others(runs, whole):
+    assert equal(final_weights(runs["same"][1]), final_weights(whole[1]))
+    assert not equal(final_weights(runs["other"][1]), final_weights(whole[1]))
 
 
 @pytest.mark.slow
-def test_watching_changes_no_bit_of_the_main_job(whole, tmp_path):
-    done = sntorch(tmp_path, "experiment=quick", "task.batch_size=128", "callbacks=none")
-    assert done.returncode == 0, done.stderr
-    assert equal(final_weights(only_run(tmp_path)), final_weights(whole[1]))
+def test_watching_changes_no_bit_of_the_main_job(runs, whole):
+    assert equal(final_weights(runs["unwatched"][1]), final_weights(whole[1]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_is_continued_to_the_same_bits(whole, tmp_path, kill):
+def test_killed_and_interrupted_runs_are_continued_to_the_same_bits(runs, whole, tmp_path):
     process = subprocess.Popen(
-        command(tmp_path, *QUICK),
+        command(tmp_path / "interrupted", *QUICK),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -137,32 +140,35 @@ def test_a_killed_run_is_continued_to_the_same_bits(whole, tmp_path, kill):
     deadline = time.monotonic() + 200
     while not list(tmp_path.rglob("last.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(kill)
+    process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
-    run = only_run(tmp_path)
-    steps = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
-    assert 0 < steps < 30, "the run was over before it was killed"
-    done = sntorch(tmp_path, f"resume={run}")
-    assert done.returncode == 0, done.stderr
-    assert equal(final_weights(run), final_weights(whole[1]))
-    for tag in ("train/loss", "val/loss", "lyapunov/max"):
-        assert curve(run, tag) == curve(whole[1], tag)
+    stopped = [runs["killed"][1], only_run(tmp_path / "interrupted")]
+    for run in stopped:
+        steps = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+        assert 0 < steps < 30, "the run was over before it was killed"
+    for status, output in forked(tmp_path, [[f"resume={run}"] for run in stopped]):
+        assert status == 0, output
+    for run in stopped:
+        assert equal(final_weights(run), final_weights(whole[1]))
+        for tag in ("train/loss", "val/loss", "lyapunov/max"):
+            assert curve(run, tag) == curve(whole[1], tag)
 
 
 @pytest.mark.slow
 def test_a_run_with_a_truncated_checkpoint_is_continued_from_the_one_before(whole, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(whole[1], run)
-    last = run / "checkpoints" / "last.ckpt"
+    truncated, bare = tmp_path / "truncated", tmp_path / "bare"
+    for run in (truncated, bare):
+        shutil.copytree(whole[1], run)
+    last = truncated / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:3000])
-    done = sntorch(tmp_path, f"resume={run}", "trainer.max_epochs=4")
-    assert done.returncode == 0, done.stderr
-    assert "last.ckpt (RuntimeError): corrupt; " in done.stderr
+    shutil.rmtree(bare / "checkpoints")
+    commands = [[f"resume={truncated}", "trainer.max_epochs=4"], [f"resume={bare}"]]
+    (status, output), (refused, words) = forked(tmp_path, commands)
+    assert status == 0, output
+    assert "last.ckpt (RuntimeError): corrupt; " in output
     assert torch.load(last, weights_only=True)["epoch"] == 3
-    shutil.rmtree(run / "checkpoints")
-    done = sntorch(tmp_path, f"resume={run}")
-    assert done.returncode != 0
-    assert "resume: expected a checkpoint in" in done.stderr
+    assert refused != 0
+    assert "resume: expected a checkpoint in" in words
 
 
 @pytest.mark.slow

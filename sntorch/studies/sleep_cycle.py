@@ -10,7 +10,7 @@ state under noise and hence no landscape.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -55,13 +55,15 @@ class SleepStudy(Study):
     """The landscape."""
     cycle: LimitCycle
     """The cycle without noise."""
+    planned: int
+    """Wirings of the whole study."""
 
     @property
     def progress(self) -> str:
         """The last wiring and what it does to the period."""
         if not self.wirings:
             return f"period {float(self.values[0]):.5g}, barrier {float(self.values[1]):.4g} nats"
-        count = f"[{len(self.wirings)}/{len(WIRINGS)}]"
+        count = f"[{len(self.wirings)}/{self.planned}]"
         return (
             f"{count} d ln period / d ln {self.wirings[-1]} = {float(self.sensitivity[-1, 0]):.3f}"
         )
@@ -94,7 +96,13 @@ class SleepStudy(Study):
         return fig
 
 
-def run(*, noise: float = 0.002, change: float = 0.02, cells: int = 160) -> Iterator[SleepStudy]:
+def run(
+    *,
+    noise: float = 0.002,
+    change: float = 0.02,
+    cells: int = 160,
+    wirings: Sequence[str] = WIRINGS,
+) -> Iterator[SleepStudy]:
     """Yield the study: first the landscape, then with one wiring more each time.
 
     The full setting is ``cells=300``.
@@ -107,6 +115,8 @@ def run(*, noise: float = 0.002, change: float = 0.02, cells: int = 160) -> Iter
         Relative change of a wiring to both sides, up to 0.1.
     cells
         Cells along both axes of the box [-0.5, 1.7]^2.
+    wirings
+        Those that are changed, names from `WIRINGS`.
 
     Raises
     ------
@@ -121,16 +131,19 @@ def run(*, noise: float = 0.002, change: float = 0.02, cells: int = 160) -> Iter
     """
     checks.positive("noise", noise)
     checks.number("change", change, low=1e-4, high=0.1)
+    for name in wirings:
+        checks.one_of("wirings", name, WIRINGS)
     grid = Grid([-0.5, -0.5], [1.7, 1.7], cells)
     values, density, cycle = _look(grid, noise, {})
     rows: list[Tensor] = []
-    for count in range(len(WIRINGS) + 1):
+    for count in range(len(wirings) + 1):
         if count:
-            rows.append(_derivative(grid, noise, WIRINGS[count - 1], change))
+            rows.append(_derivative(grid, noise, wirings[count - 1], change))
         yield SleepStudy(
             values=values,
             sensitivity=torch.stack(rows) if rows else values.new_zeros(0, len(QUANTITIES)),
-            wirings=WIRINGS[:count],
+            wirings=tuple(wirings[:count]),
+            planned=len(wirings),
             density=density,
             cycle=cycle,
         )

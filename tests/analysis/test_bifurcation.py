@@ -69,6 +69,7 @@ def test_transcritical_of_the_logistic_map():
     assert float(beyond.states[-1]) == pytest.approx(-1, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3])
 def test_through_a_fold_and_back(size):
     """u' = a + u - u^2 has the points +-sqrt a, with multipliers 1 -+ 2 sqrt a."""
@@ -115,6 +116,7 @@ def test_two_folds_of_a_bistable_neuron():
     assert float(branch.parameter[-1]) == -1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("a", "b"), [(0.2, 1.0), (1.0, -0.2)])
 def test_pitchfork_of_two_symmetric_neurons(a, b):
     """The origin turns unstable at g = 1 / (a + |b|), along (1, sign b): u = (a + |b|) tanh g u."""
@@ -264,6 +266,7 @@ def test_branch_that_leaves_the_domain():
     assert float(branch.parameter[-1]) < 1
 
 
+@pytest.mark.slow
 def test_branch_that_runs_away():
     branch = continue_fixed_point(
         None, at(1.0), lambda p: lambda u: u - p * u + 1, [1.0, -1.0], steps=150

@@ -257,8 +257,8 @@ def test_products_of_gaussian_matrices():
 @pytest.mark.parametrize(
     ("f", "start", "steps", "expected"),
     [
-        (lorenz(), [1.0, 1.0, 25.0], 16000, [0.9056, 0.0, -14.572]),
-        (roessler(), [1.0, 1.0, 0.1], 12000, [0.0714, 0.0, -5.394]),
+        (lorenz(), [1.0, 1.0, 25.0], 8000, [0.9056, 0.0, -14.572]),
+        (roessler(), [1.0, 1.0, 0.1], 6000, [0.0714, 0.0, -5.394]),
     ],
     ids=["lorenz", "roessler"],
 )
@@ -269,7 +269,7 @@ def test_flows(f, start, steps, expected):
     error = rows.std(0) / 8
     # The literature gives four digits: 4 errors of our own, and half of its last digit.
     assert ((rows.mean(0) - matrix(expected)).abs() < 4 * error + 5e-4).all()
-    assert (error < matrix([2e-3, 1e-3, 1e-2])).all()
+    assert (error < matrix([3e-3, 2e-3, 2e-2])).all()
     assert (result.neutral == 1).double().mean() > 0.9
     assert result.kind == "autonomous"
 
@@ -487,8 +487,8 @@ def test_mean_field_at_300_neurons(settings, theory, c):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("settings", "theory", "c"), MEAN_FIELD)
-def test_mean_field_at_1200_neurons(settings, theory, c):
-    shift, error = finite_size_shift(1200, 3, 1500, settings, theory)
+def test_mean_field_at_1000_neurons(settings, theory, c):
+    shift, error = finite_size_shift(1000, 2, 1200, settings, theory)
     assert abs(shift + c) < error + 1
 
 

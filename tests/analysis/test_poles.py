@@ -95,6 +95,7 @@ def nine():
     ]
 
 
+@pytest.mark.slow
 def test_poles_of_the_reference_network_repeat(nine):
     """Independent samples agree on the slowest poles: a flip, and two turns."""
     first, second = (poles(response, rank=6) for response in nine)

@@ -23,6 +23,7 @@ def linear_spectrum(A, sigma, frequencies, dt):
     return 2 * dt * (np.abs(H) ** 2).sum((1, 2)) / n
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 16])
 @pytest.mark.parametrize("dt", [1.0, 0.25])
 def test_spectrum_of_a_linear_noisy_network(rows, dt):

@@ -331,6 +331,7 @@ def test_frequency_of_the_ring_is_that_of_its_period():
     assert found.period.isnan()
 
 
+@pytest.mark.slow
 def test_frequencies_are_the_rotation_numbers():
     f, u = circles([[GOLDEN, SILVER]], [[0.0, 0.0]])
     found = regime(f, u, 2000)
@@ -385,6 +386,7 @@ def test_exponents_are_those_of_the_spectrum():
     assert_close(found.activity[:20], cell.rate(orbit[200:220]).mean(-1).detach())
 
 
+@pytest.mark.slow
 def test_single_precision_and_a_constant_drive():
     cell = snt.SNTCell(plane((2.0, 1.2)).float(), input_size=1, noise=0.1)
     x = torch.zeros(1)

@@ -209,6 +209,7 @@ def test_error_of_the_noise_method_does_not_grow(nine):
     assert float(tangent.error[12] / tangent.error[2]) > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "samples"), [("tangent", 640), ("noise", 6400)])
 def test_standard_errors_are_those_of_repeated_measurements(method, samples):
     f = nine_neurons(noise=0.15)
@@ -240,6 +241,7 @@ def test_resolution():
 # Choosing
 
 
+@pytest.mark.slow
 def test_auto_takes_the_smaller_error():
     quiet, noisy = nine_neurons(), nine_neurons(noise=0.15)
     u = settled(noisy, 64)
@@ -256,6 +258,7 @@ def test_auto_takes_the_smaller_error():
         assert linear_response(large, settled(large, 8), lags=12, samples=40).method == "mean_field"
 
 
+@pytest.mark.slow
 def test_rows_may_be_many_or_few():
     f = nine_neurons(noise=0.15)
     few = linear_response(f, settled(f, 1), lags=2, samples=3000, method="tangent")

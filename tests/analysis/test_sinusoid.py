@@ -20,6 +20,7 @@ def deviation(a, b, sources):
     return float(z.square().mean().sqrt()), float(z.max())
 
 
+@pytest.mark.slow
 def test_sinusoid_and_transform_agree():
     f, sources = nine_neurons(noise=0.15), [6, 1]
     u = settled(f, 256)

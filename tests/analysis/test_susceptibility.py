@@ -72,6 +72,7 @@ def test_error_is_measured_where_the_spectrum_has_a_peak():
     assert float(spread[0] / spread[1]) > 10
 
 
+@pytest.mark.slow
 def test_resonance():
     """A rotation by 0.9 that shrinks by r has a peak at 0.9 of half width about 1 - r."""
     r = 0.95

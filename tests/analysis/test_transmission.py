@@ -48,6 +48,7 @@ def sent():
     )
 
 
+@pytest.mark.slow
 def test_residual_is_statistical_noise(sent):
     assert float(sent.residual.max()) < 1.3
     assert float(sent.residual.min()) > 0.7

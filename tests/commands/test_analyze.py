@@ -22,6 +22,7 @@ def gru(tmp_path):
     return tmp_path / "gru.pt"
 
 
+@pytest.mark.slow
 def test_a_foreign_network_with_noise_and_a_drive(gru, tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.sin(np.arange(40.0).reshape(20, 2)))
     words = [str(gru), "--noise", "0.1", "--steps", "200", "--drive", str(tmp_path / "x.npy")]

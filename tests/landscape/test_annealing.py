@@ -1,5 +1,6 @@
 """Cooling: the deeper of two wells, the fixed points of a network."""
 
+import pytest
 import torch
 from torch.testing import assert_close
 
@@ -33,6 +34,7 @@ def _roots(coefficients):
     return torch.linalg.eigvals(companion).real
 
 
+@pytest.mark.slow
 def test_annealing_a_network_finds_its_fixed_points():
     J = snt.couplings.gaussian(
         30, std=2.0, symmetry=1.0, generator=generator(3), dtype=torch.float64

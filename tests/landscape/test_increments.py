@@ -113,6 +113,7 @@ def well():
     return flow, euler(flow, 0.02, states, 500, seed=1)
 
 
+@pytest.mark.slow
 def test_double_well_by_splines(well):
     flow, orbit = well
     found = estimate_flow(orbit, dt=0.02, order=1, basis="splines")

@@ -52,6 +52,7 @@ def test_the_height_along_the_path_is_the_potential(uphill, turning):
     assert_close(uphill.climbed, V, rtol=0, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_from_well_to_well_the_way_down_is_free(turning):
     path = minimum_action_path(turning, LEFT, RIGHT)
     assert float(path.action) == pytest.approx(2.0002, abs=5e-4)

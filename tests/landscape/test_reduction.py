@@ -95,6 +95,7 @@ def network():
     return flow, f, pattern, snt.rollout(f, u, 1500, generator=draw, every=5)
 
 
+@pytest.mark.slow
 def test_density_of_an_overlap_is_that_of_the_samples(network):
     flow, _, pattern, orbit = network
     found = reduce_flow(flow, orbit, pattern.reshape(1, -1), dt=0.2)
@@ -111,6 +112,7 @@ def test_density_of_an_overlap_is_that_of_the_samples(network):
     assert bool(((mean - exact).abs() < 4 * error + 0.003).all())
 
 
+@pytest.mark.slow
 def test_principal_plane_and_its_entropy_production(network):
     flow, f, _, orbit = network
     found = reduce_flow(flow, orbit, 2, dt=0.2, cells=8)

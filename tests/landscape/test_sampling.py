@@ -128,6 +128,7 @@ def network(n, g, seed=0):
     return SpeedPotential(snt.systems.AmariWilsonCowan(J))
 
 
+@pytest.mark.slow
 def test_the_canonical_measure_of_a_network_is_that_of_the_theory():
     """Energy per neuron T/2 within 2e-5 and q within 1e-4, at N = 500, T = 0.01, g = 0.5."""
     theory = snt.meanfield.equilibrium(gain=0.5, temperature=0.01)
@@ -199,6 +200,7 @@ def test_planted_runs_above_the_transition_stay_near_theory_and_decorrelate():
 # Tempering
 
 
+@pytest.mark.slow
 def test_tempering_crosses_a_barrier_that_cold_chains_do_not():
     def wells(u):
         return 10 * (u.square() - 1).square().sum(-1)

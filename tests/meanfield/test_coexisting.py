@@ -42,6 +42,7 @@ def test_single_solution():
 # With leak
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 0.01])
 def test_three_solutions_with_leak(noise):
     # Fixed points are those without leak of std / (1 - leak) and threshold / (1 - leak).

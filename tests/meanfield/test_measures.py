@@ -44,6 +44,7 @@ def test_unbounded_orbits_have_no_attractor():
     assert found.overlap.isnan().tolist() == [False, True]
 
 
+@pytest.mark.slow
 def test_typical_fixed_points():
     found = mf.typical_fixed_points(gain=[0.9, 1.5])
     close(found.complexity, [0, 7.14257e-3], 5e-9)

@@ -274,6 +274,7 @@ def test_multipliers_at_a_fixed_point(rectified):
     assert (small - FORGETTING).abs().min() > 0.02
 
 
+@pytest.mark.slow
 def test_exponents_at_a_fixed_point():
     f, s = plastic_at_rest()
     spectrum = snt.analysis.lyapunov_spectrum(f, s, 200, transient=700).exponents

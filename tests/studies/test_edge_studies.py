@@ -191,6 +191,7 @@ def test_an_orthogonal_rnn_is_an_rnn_with_orthogonal_weights():
             orthogonal_rnn(**settings)
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers_whatever_was_drawn_before():
     settings: dict[str, Any] = {"size": 6, "k": 1, "delay": 4, "updates": 4, "pretrain": 1}
     found = []

@@ -40,7 +40,9 @@ def events(folder):
 # The law: watching does not change training
 
 
-@pytest.mark.parametrize("kind", ["snt", "GRU", "LSTM"])
+@pytest.mark.parametrize(
+    "kind", ["snt", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("GRU", "LSTM"))]
+)
 def test_watching_changes_no_bit_of_training(kind, tmp_path):
     ends = []
     for callbacks in ([], monitors(figures=3)):
@@ -328,6 +330,7 @@ def test_other_loggers_and_none_are_served():
     assert any("lyapunov/max" in metrics for _, metrics in rows)
 
 
+@pytest.mark.slow
 def test_monitors_work_on_rank_zero_of_two_processes(tmp_path):
     logger = TensorBoardLogger(tmp_path, name="", version="")
     runner = trainer(2, monitors(), logger, devices=2, strategy="ddp_fork")
@@ -378,6 +381,7 @@ def test_a_drive_is_disorder_and_noise():
     assert given["noise"] == pytest.approx((0.09 + (1 + 4 + 9) / 3) ** 0.5)
 
 
+@pytest.mark.slow
 def test_populations_are_fitted_pair_by_pair():
     sizes, stream = (300, 100), torch.Generator()
     Jbar, S = torch.tensor([[0.4, -0.5], [0.6, -0.3]]), torch.tensor([[1, 0.8], [0.7, 1.2]])

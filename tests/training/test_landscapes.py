@@ -22,6 +22,7 @@ def learned(monitor):
     return torch.cat([p.detach().flatten() for p in monitor.potential.parameters()])
 
 
+@pytest.mark.slow
 def test_two_wells_are_found_and_stay_when_they_move_apart():
     """u' = tanh(2u) along one axis: wells near +-1 under weak noise, one without the gain."""
 

@@ -106,6 +106,7 @@ def test_losses_are_what_the_formulas_say():
     assert many.item() == pytest.approx(loss.item(), rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [-0.3, 0.0])
 @pytest.mark.parametrize("name", ["SNT", "RNN", "GRU", "LSTM"])
 def test_the_exponent_of_a_small_network_reaches_its_target(name, target):

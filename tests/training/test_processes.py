@@ -76,6 +76,7 @@ def test_two_processes_learn_what_one_learns_and_the_first_alone_watches(tmp_pat
     assert first["draw"] == one["draw"] != second["draw"]
 
 
+@pytest.mark.slow
 def test_local_rules_keep_the_networks_of_two_processes_the_same(tmp_path):
     rule = snt.plasticity.HebbianForgetting(forgetting=0.999, rate=1e-2, activity=0.0)
     (first, second), _ = run(tmp_path / "two", 8, LocalRule(rule, rows=4), **TWO)

@@ -11,7 +11,7 @@ from sntorch.training import FixedPointMonitor
 from sntorch.training.probes import Probe
 
 
-@pytest.mark.parametrize("kind", ["snt", "GRU"])
+@pytest.mark.parametrize("kind", ["snt", pytest.param("GRU", marks=pytest.mark.slow)])
 def test_watching_changes_no_bit_of_training(kind, tmp_path):
     ends = []
     for callbacks in ([], [FixedPointMonitor(starts=4, every_n_epochs=1)]):
