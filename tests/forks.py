@@ -8,7 +8,9 @@ import sys
 
 FORKS = """
 import glob, json, os, signal, sys, time
-from sntorch import cli
+import matplotlib.backends.backend_agg, sklearn.datasets, torch, torch.utils.tensorboard
+from sntorch import cli, plot, studies
+torch.func.jvp(torch.sin, (torch.ones(1),), (torch.ones(1),))
 for place, until, *words in json.loads(sys.argv[1]):
     sys.stdout.flush()
     child = os.fork()
@@ -28,7 +30,7 @@ for place, until, *words in json.loads(sys.argv[1]):
     status = status if ended else os.waitpid(child, 0)[1]
     print(os.waitstatus_to_exitcode(status))
 """
-"""One process that imports the library once and forks for every command."""
+"""One process that imports once what a command may need, and forks for every command."""
 
 
 def forked(folder, commands, until=()):
