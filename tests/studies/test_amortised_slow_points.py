@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import sntorch as snt
-from sntorch.studies import amortised_slow_points
+from sntorch.studies import amortised_slow_points, searches
 
 matplotlib.use("agg")
 
@@ -20,7 +20,7 @@ F64 = torch.float64
 def found():
     settings: dict[str, Any] = {"networks": 2, "starts": [6, 24], "epochs": 1}
     with pytest.MonkeyPatch.context() as patch:  # training it is tested elsewhere
-        patch.setattr(amortised_slow_points, "trained_gru", untrained)
+        patch.setattr(searches, "trained_gru", untrained)
         return list(amortised_slow_points.run(sizes=[8], hidden=[8], **settings))
 
 
@@ -67,7 +67,7 @@ def test_what_counts_as_a_point():
     """u' = tanh(2u) in each of two neurons: nine fixed points, (0, 0) the middle one."""
     f = snt.as_dynamics(lambda u: torch.tanh(2 * u))
     corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]], dtype=F64)
-    visited = amortised_slow_points._Visited(f, corners)
+    visited = searches.Visited(f, corners)
     assert visited.spread == pytest.approx(2**0.5)
     place = 0.9575040240772687
     ends = torch.tensor(
@@ -76,7 +76,7 @@ def test_what_counts_as_a_point():
     speeds = visited.slow(ends)
     assert len(speeds) == 3  # one of the first two, the middle, and the last
     assert float(speeds.max()) < 1e-12
-    near = amortised_slow_points._Visited(f, corners / 2)
+    near = searches.Visited(f, corners / 2)
     assert len(near.slow(ends)) == 1  # the corner and the edge are beyond what it visits
     averages = visited.averages(500, torch.Generator())
     assert float(averages.abs().max()) < 1 + 1e-12
