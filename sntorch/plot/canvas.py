@@ -223,10 +223,11 @@ def name_axes(ax: Axes, x: str, y: str, whole: bool = False) -> None:
     ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
 
 
-def logarithmic(ax: Axes) -> None:
-    """Make both axes logarithmic, with plain numbers at 1, 2 and 5 of every decade."""
-    ax.set(xscale="log", yscale="log")
-    for axis in (ax.xaxis, ax.yaxis):
+def logarithmic(ax: Axes, names: str = "xy") -> None:
+    """Make axes logarithmic, both or one, with plain numbers at 1, 2 and 5 of every decade."""
+    for name in names:
+        ax.set(**{f"{name}scale": "log"})
+        axis = getattr(ax, f"{name}axis")
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(NullFormatter())

@@ -40,7 +40,7 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.plot import figure, plot, style
-from sntorch.plot.canvas import DARK, GREY, MIDDLE, THEORY, finish, name_axes, on
+from sntorch.plot.canvas import DARK, GREY, MIDDLE, THEORY, finish, logarithmic, name_axes, on
 from sntorch.studies.searches import BITS, CONTENDERS, compare
 from sntorch.studies.study import Study
 
@@ -283,8 +283,8 @@ def _(result: AmortisedSlowPoints, ax: Any = None) -> Any:
     _draw(ax, total, result.points[:, 2], "the same, with its training", look)
     ax.axhline(result.known, label=f"{result.known}, as the task asks for", **THEORY)
     name_axes(ax, "CPU time of a search (s)", "distinct slow points found")
-    ax.set_xscale("log")
     ax.set_ylim(bottom=0)
+    logarithmic(ax, "x")
     sizes = ", ".join(str(n) for n in dict.fromkeys(result.sizes.tolist()))
     starts = ", ".join(str(s) for s in result.starts.tolist())
     note = f"from {starts} starts; mean ± s.e. of {len(result.sizes)} networks"
