@@ -126,7 +126,10 @@ class AssociativeFlux(Study):
 
     def picture(self) -> Any:
         """Return flux in the plane of two patterns, first and last, and what grows between."""
-        return figure(self, *self.fields.values(), title="Associative memory and flux")
+        fig = figure(self, *self.fields.values(), title="Associative memory and flux")
+        for ax, asymmetry in zip(fig.axes[1:], self.fields, strict=True):
+            ax.set_title(f"Probability flux, a = {asymmetry}", loc="left")
+        return fig
 
 
 def patterns(size: int) -> Tensor:
