@@ -150,10 +150,14 @@ def validate(arguments: Sequence[str]) -> int:
     outcomes: list[validation.Outcome] = []
     if not options.json:
         print(validation.heading())
-    for outcome in validation.validate(options.device):
-        outcomes.append(outcome)
-        if not options.json:
-            print(outcome.row(), flush=True)
+    try:
+        for outcome in validation.validate(options.device):
+            outcomes.append(outcome)
+            if not options.json:
+                print(outcome.row(), flush=True)
+    except ValueError as error:  # of the device
+        print(f"sntorch validate: {error}", file=sys.stderr)
+        return 1
     failed = [outcome.name for outcome in outcomes if not outcome.passed]
     if options.json:
         print(json.dumps([dataclasses.asdict(o) | {"passed": o.passed} for o in outcomes]))

@@ -44,6 +44,13 @@ def test_a_device_without_float64_is_refused():
         next(validate("nowhere"))
 
 
+def test_the_command_says_in_a_line_that_there_is_no_such_device(capsys):
+    assert cli.validate(["--device", "nowhere"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("sntorch validate: device: expected one with float64, got 'nowhere'")
+    assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize(("measured", "status"), [(1.0, 0), (2.0, 1)])
 def test_the_status_of_the_command_tells(measured, status, monkeypatch, capsys):
     monkeypatch.setattr(validation, "CHECKS", {"one": ("book", lambda _: (measured, 1.0, 0.1))})
