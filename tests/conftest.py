@@ -23,6 +23,19 @@ def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", help="device of tensors, e.g. cuda")
 
 
+class SeededExamples:
+    """Seeds every example of a docstring, which fixtures of this folder do not reach."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item):
+        if isinstance(item, pytest.DoctestItem):
+            torch.default_generator.manual_seed(0)
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(SeededExamples(), "seeded_examples")
+
+
 def pytest_collection_modifyitems(items):
     if torch.cuda.is_available():
         return

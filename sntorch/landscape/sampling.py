@@ -150,7 +150,7 @@ def parallel_tempering(
     >>> import sntorch as snt
     >>> double_well = lambda u: (4 * (u.square() - 1).square()).sum(-1)
     >>> found = snt.landscape.parallel_tempering(
-    ...     double_well, torch.ones(8, 1), 400, temperatures=[0.3, 1.0, 3.0]
+    ...     double_well, torch.ones(8, 1), 400, temperatures=[0.3, 0.6, 1.2]
     ... )
     >>> found.energy.shape, found.swaps.shape
     (torch.Size([3, 8]), torch.Size([2, 8]))

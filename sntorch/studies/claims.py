@@ -344,7 +344,7 @@ def _(found: Scalars) -> list[Finding]:
     "Zhao, Zhang and Li 2024",
     """The loss of entropy production finds a potential from states of the steady state: within a
     tenth of its spread after 160 gradient steps for a double well with a flux, a linear and a
-    Hopfield network. (That of the ring, where flux is strong, takes more of both.)""",
+    Hopfield network; that of the ring, where flux is strong, takes more of both.""",
 )
 def _(found: Scalars) -> list[Finding]:
     name = "error of V over its spread, {}"
