@@ -202,12 +202,6 @@ class SNTCell(Dynamics):
             pushed = torch.addmm(V, self.coupling, scaled, beta=number)  # all in one pass
         return self.proceed(u, rate, x), pushed
 
-    def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return F and DF^T W = leak W + f' * (J^T W)."""
-        self.check_frame("W", u, W)
-        value, pull = self.pullback(u, x)
-        return value, pull(W)
-
     def pullback(
         self, u: Tensor, x: Tensor | None = None
     ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

@@ -25,7 +25,8 @@ class Differentiable(nn.Module, abc.ABC):
     """A function F(u, x) of states with its derivatives: what a map and the drift of a flow share.
 
     `jvp` and `vjp` work for every F by ``torch.func``; a subclass that knows its own tangent
-    overrides them.  `size` is N; -1 means that the state tells.
+    overrides `jvp`, and `pullback` or `vjp`, each of which gives the other.  `size` is N; -1 means
+    that the state tells.
     """
 
     size: int
@@ -50,7 +51,7 @@ class Differentiable(nn.Module, abc.ABC):
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F(u, x) (..., N) and DF^T W (..., N, k) for W (..., N, k), by reverse mode."""
         self.check_frame("W", u, W)
-        value, pull = self._recorded(u, x)
+        value, pull = self.pullback(u, x)
         return value, pull(W)
 
     def pullback(

@@ -84,12 +84,6 @@ class TorchDynamics(Dynamics):
             below, above = value[0], columns[0]
         return _joined(new), _joined(pushed).mT
 
-    def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return F and DF^T W in closed form."""
-        self.check_frame("W", u, W)
-        value, pull = self.pullback(u, x)
-        return value, pull(W)
-
     def pullback(
         self, u: Tensor, x: Tensor | None = None
     ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

@@ -98,11 +98,6 @@ class AmariWilsonCowan(Flow):
         value, pushed = self.cell.jvp(u, V, x)
         return value - u / self.tau, pushed - V / self._column()
 
-    def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the drift and -W/tau + f' * (J^T W)."""
-        value, pull = self.pullback(u, x)
-        return value, pull(W)
-
     def pullback(
         self, u: Tensor, x: Tensor | None = None
     ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
