@@ -82,7 +82,7 @@ def floating(name: str, value: object, ndim: int = 0) -> Tensor:
 
 def finite(name: str, value: Tensor) -> Tensor:
     """Return `value` if no entry is NaN or infinite; otherwise name the first that is."""
-    if bool(value.sum().isfinite()):  # one pass; only finite numbers have a finite sum
+    if math.isfinite(value.sum().item()):  # one pass; only finite numbers have a finite sum
         return value
     good = torch.isfinite(value)
     if not bool(good.all()):

@@ -73,15 +73,16 @@ def orbit(
     if recording:
         needed = _RECORDED * memory.size_of(steps, *u.shape, dtype=u.dtype)
         memory.afford("steps", needed, u.device, "take gradients through fewer steps at a time")
-    drive = _drive(network, x, u).expand(steps, *u.shape)
+    read = None if mapped else _read(network, x, (steps, *u.shape[:-1]))
+    drive = _drive(network, x if read is None else None, u)
     if sigma is not None:
         drive = drive + sigma * torch.stack([_draw(u, generator) for _ in range(steps)])
+    elif read is None:
+        drive = drive.expand(steps, *u.shape)
     if mapped:
         states = reverse.plain(u, drive, known, gain, leak, phi)
     else:
-        n = u.shape[-1]
-        rows = u.reshape(-1, n), drive.reshape(steps, -1, n)
-        states = reverse.recorded(*rows, known, gain, leak, phi).reshape(drive.shape)
+        states = reverse.recorded(u, drive, read, known, gain, leak, phi)
     return states if every == 1 else states[every - 1 :: every], states[-1]
 
 
@@ -110,26 +111,28 @@ def _stepped(
     stored = u.new_empty(steps // every, *u.shape)
     kept, last = frame.places(stored), frame.inside(u).contiguous()  # products keep its order
     aside = frame.upright or every > 1  # states that are made elsewhere than they are stored
-    spare = (torch.empty_like(last), torch.empty_like(last)) if aside else ()
+    spare = itertools.cycle((torch.empty_like(last), torch.empty_like(last)) if aside else ())
     gain, leak = (None if q is None else frame.inside(q) for q in network[1:3])
-    plus, phi = frame.product(), network.transfer
-    drives = _drives(network, x, u, steps)
-    kicks = itertools.repeat(None, steps) if sigma is None else _kicks(u, sigma, generator, steps)
+    plus, rate = frame.product(), frame.rate(network.transfer, last)
+    drives = _drives(network, frame, x, u, None if aside else stored, steps)
+    kicks = itertools.repeat(None, steps) if sigma is None else _kicks(frame, u, generator, steps)
+    sigma = sigma if sigma is None else frame.inside(sigma)
     with frame.mode():
-        for t, (drive, kick) in enumerate(zip(drives, kicks, strict=True)):
-            wanted = (t + 1) % every == 0
-            place = kept[t // every] if wanted and not frame.upright else spare[t % 2]
-            f = phi(last if gain is None else gain * last)
-            if drive is None:
-                rest = None if leak is None else torch.mul(leak, last, out=place)
+        for t, (drive, kick) in enumerate(zip(drives, kicks, strict=True), 1):
+            home = None if t % every else kept[t // every - 1]
+            place = next(spare) if home is None or frame.upright else home
+            f = rate(last if gain is None else gain * last)
+            if leak is None:
+                rest = drive
+            elif drive is None:
+                rest = torch.mul(leak, last, out=place)
             else:
-                rest = frame.inside(drive)
-                rest = rest if leak is None else torch.addcmul(rest, leak, last, out=place)
+                rest = torch.addcmul(drive, leak, last, out=place)
             plus(rest, f, place)
-            if kick is not None:
-                place += frame.inside(kick)
-            if wanted and frame.upright:
-                kept[t // every].copy_(place)
+            if kick is not None and sigma is not None:
+                place.addcmul_(sigma, kick)
+            if home is not None and home is not place:
+                home.copy_(place)
             last = place
         last = last.T if frame.upright else last
     return stored, last.reshape(u.shape)
@@ -151,10 +154,17 @@ class _Frame:
             value = value.reshape(self.size if self.alone else (-1, self.size))
         return inside(value, self.upright)
 
-    def places(self, stored: Tensor) -> tuple[Tensor, ...]:
-        """Return where the states of an orbit (T, ..., N) go."""
-        shape = (self.size,) if self.alone else (-1, self.size)
-        return tuple(inside(t, self.upright) for t in stored.view(len(stored), *shape).unbind())
+    def places(self, orbit: Tensor) -> tuple[Tensor, ...]:
+        """Return the states of an orbit (T, ..., N) as they lie here, without a copy if it can."""
+        rows = orbit.reshape(len(orbit), *([self.size] if self.alone else [-1, self.size]))
+        return (rows.mT if self.upright else rows).unbind()
+
+    def rate(self, phi: Transfer, like: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return phi, which writes into one place again and again if J keeps nothing."""
+        if isinstance(self.J, Coupling):
+            return phi
+        place = torch.empty_like(like)
+        return functools.partial(phi.into, place)
 
     def mode(self) -> contextlib.AbstractContextManager[object]:
         """Return the cheapest mode of torch in which J can act; users' layers may keep tensors."""
@@ -164,7 +174,7 @@ class _Frame:
         """Return the function that writes rest + J f, or J f, to the place given last."""
         J = self.J
         if isinstance(J, Matrix):
-            return functools.partial(J.add, J.operand())
+            return J.adder(self.alone)
 
         def plus(rest: Tensor | None, f: Tensor, place: Tensor) -> None:
             value = J.matmat(f.unsqueeze(-1)).squeeze(-1) if self.alone else J.matmat(f)
@@ -180,18 +190,29 @@ def _acting(J: Tensor | Coupling) -> Matrix | Coupling:
 
 
 def _kicks(
-    u: Tensor, sigma: Tensor, generator: torch.Generator | None, steps: int
+    frame: _Frame, u: Tensor, generator: torch.Generator | None, steps: int
 ) -> Iterator[Tensor]:
-    """Yield sigma B of every step."""
+    """Yield B of every step, always in the same place."""
+    B = torch.empty_like(u, memory_format=torch.contiguous_format)
+    lying = frame.inside(B)
     for _ in range(steps):
-        yield sigma * _draw(u, generator)
+        B.normal_(generator=generator)
+        yield lying
+
+
+def _read(
+    network: Network, x: Tensor | None, shape: tuple[int, ...]
+) -> tuple[Tensor, Tensor] | None:
+    """Return x and W if x is (T, ..., I), with an input for each state of the orbit."""
+    W = network.input_weight
+    return None if x is None or W is None or x.shape[:-1] != shape else (x, W)
 
 
 def _drive(network: Network, x: Tensor | None, u: Tensor) -> Tensor:
     """Return W x - theta, of a shape that broadcasts to (T, *u.shape)."""
     theta = network.threshold
     if x is None or network.input_weight is None:
-        return u.new_zeros(()) if theta is None else -theta.expand(u.shape[-1])
+        return u.new_zeros(u.shape[-1]) if theta is None else -theta.expand(u.shape[-1])
     bias = None if theta is None else -theta.expand(u.shape[-1])
     read = nn.functional.linear(x, network.input_weight, bias)
     if x.ndim == 1:
@@ -200,15 +221,32 @@ def _drive(network: Network, x: Tensor | None, u: Tensor) -> Tensor:
     return read.view(len(x), *axes, *read.shape[1:])
 
 
-def _drives(network: Network, x: Tensor | None, u: Tensor, steps: int) -> Iterator[Tensor | None]:
-    """Yield W x - theta step by step, in blocks, so that long drives need little memory."""
+def _drives(
+    network: Network, frame: _Frame, x: Tensor | None, u: Tensor, stored: Tensor | None, steps: int
+) -> Iterator[Tensor | None]:
+    """Yield W x - theta step by step, made in blocks where the orbit is `stored`, else aside."""
     if x is None and network.threshold is None:
         yield from itertools.repeat(None, steps)
     elif x is None or x.ndim == 1:
-        yield from itertools.repeat(_drive(network, x, u), steps)
+        yield from itertools.repeat(frame.inside(_drive(network, x, u)), steps)
     else:
-        for block in x.split(_BLOCK):
-            yield from _drive(network, block, u).expand(len(block), *u.shape).unbind()
+        room = u.new_empty(min(_BLOCK, steps), *u.shape) if stored is None else stored
+        for start in range(0, steps, _BLOCK):
+            block = x[start : start + _BLOCK]
+            home = (room if stored is None else room[start:])[: len(block)]
+            _drive_into(home, network, block, u)
+            yield from frame.places(home)
+
+
+def _drive_into(home: Tensor, network: Network, x: Tensor, u: Tensor) -> None:
+    """Write W x - theta (T, ..., N) where the home is; new memory would cost more than the rest."""
+    read = _read(network, x, home.shape[:-1])
+    if read is None:
+        home.copy_(_drive(network, x, u))
+        return
+    flat, W, out = x.reshape(-1, x.shape[-1]), read[1].T, home.view(-1, home.shape[-1])
+    theta = network.threshold
+    torch.mm(flat, W, out=out) if theta is None else torch.addmm(-theta, flat, W, out=out)
 
 
 def _draw(u: Tensor, generator: torch.Generator | None) -> Tensor:

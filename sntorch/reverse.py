@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sntorch.couplings.matrices import Matrix
 from sntorch.differentiable import transformed
@@ -43,14 +43,23 @@ def plain(
 def recorded(
     u: Tensor,
     drive: Tensor,
+    read: tuple[Tensor, Tensor] | None,
     J: Matrix,
     gain: Tensor | None,
     leak: Tensor | None,
     phi: Transfer,
 ) -> Tensor:
-    """Return `plain` for states (B, N), with a fast reverse pass."""
-    states: Any = _Recorded.apply(u, drive, J.entries, gain, leak, phi, J.pattern)
-    return states
+    """Return `plain` for states (..., N), with a fast reverse pass.
+
+    The drive is d (T, ..., N), or one (N,) for all; where inputs x (T, ..., I) are `read` by W
+    (N, I), as the pair says, W x comes to it.
+    """
+    x, W = (None, None) if read is None else read
+    rows = drive if drive.ndim == 1 else drive.reshape(len(drive), -1, drive.shape[-1])
+    x = x if x is None else x.reshape(len(x), -1, x.shape[-1])
+    flat = u.reshape(-1, u.shape[-1])
+    states: Any = _Recorded.apply(flat, rows, x, W, J.entries, gain, leak, phi, J.pattern)
+    return states.view(-1, *u.shape)
 
 
 class _Recorded(torch.autograd.Function):
@@ -59,6 +68,8 @@ class _Recorded(torch.autograd.Function):
         ctx: Any,
         u: Tensor,
         drive: Tensor,
+        x: Tensor | None,
+        W: Tensor | None,
         entries: Tensor,
         gain: Tensor | None,
         leak: Tensor | None,
@@ -66,15 +77,14 @@ class _Recorded(torch.autograd.Function):
         pattern: Any,
     ) -> Tensor:
         J = Matrix(entries, pattern)
-        inputs = u, drive, entries, gain, leak
-        u, drive = J.inside(u), J.inside(drive)
+        inputs = u, drive, x, W, entries, gain, leak
+        u = J.inside(u)
         gain, leak = (q if q is None else J.inside(q) for q in (gain, leak))
-        states = torch.empty(drive.shape, dtype=u.dtype, device=u.device)
-        rates, operand = torch.empty_like(states), J.operand()
-        for d, place, f in zip(drive.unbind(), states.unbind(), rates.unbind(), strict=True):
-            f.copy_(phi(u if gain is None else gain * u))
-            rest = d if leak is None else torch.addcmul(d, leak, u, out=place)
-            J.add(operand, rest, f, place)
+        states = _driven(J, drive, x, W)
+        rates, add = torch.empty_like(states), J.adder(alone=False)
+        for place, f in zip(states.unbind(), rates.unbind(), strict=True):
+            phi.into(f, u if gain is None else gain * u)
+            add(place if leak is None else place.addcmul_(leak, u), f, place)
             u = place
         ctx.save_for_backward(*inputs, states)
         ctx.phi, ctx.pattern, ctx.rates = phi, pattern, rates
@@ -85,25 +95,52 @@ class _Recorded(torch.autograd.Function):
         *inputs, states = ctx.saved_tensors
         if torch.is_grad_enabled() or transformed():  # for second derivatives, or under vmap
             return (*_plain_pull(inputs, grads[0], ctx.phi, ctx.pattern), None, None)
-        J, wanted = Matrix(inputs[2], ctx.pattern), ctx.needs_input_grad
-        pulled = _pull(inputs, J, states, ctx.rates, J.inside(grads[0]), ctx.phi, wanted)
+        pulled = _pull(inputs, states, ctx, grads[0])
         return (*pulled, None, None)
 
 
-def _pull(
-    inputs: Any,
+def _driven(J: Matrix, drive: Tensor, x: Tensor | None, W: Tensor | None) -> Tensor:
+    """Return d + W x of every step in new memory, in which the orbit is then made."""
+    if x is None or W is None:
+        return J.inside(drive).clone(memory_format=torch.contiguous_format)
+    start = drive if drive.ndim == 1 else drive.flatten(0, -2)
+    read = torch.addmm(start, x.flatten(0, -2), W.T).view(*x.shape[:-1], len(W))
+    return J.inside(read).contiguous()
+
+
+def _pull(inputs: Any, states: Tensor, ctx: Any, G: Tensor) -> tuple[Tensor | None, ...]:
+    """Return the gradients of `inputs`, those that are asked for."""
+    u, drive, x, W, entries, gain, leak = inputs
+    for_u, for_drive, for_x, for_W, for_J, *for_numbers = ctx.needs_input_grad[: len(inputs)]
+    J = Matrix(entries, ctx.pattern)
+    wanted = for_u, *for_numbers
+    delta, to_u, *to_numbers = _backwards(J, u, states, ctx, gain, leak, J.inside(G), wanted)
+    rows = J.inside(delta)
+    return (
+        None if to_u is None else J.inside(to_u),
+        rows.sum_to_size(drive.shape) if for_drive else None,
+        rows @ W if for_x else None,
+        # The product the other way round takes six times as long where x is thin.
+        (x.flatten(0, -2).T @ rows.flatten(0, -2)).T if for_W else None,
+        J.outer(delta, ctx.rates) if for_J else None,
+        *(t if t is None else t.view_as(q) for t, q in zip(to_numbers, (gain, leak), strict=True)),
+    )
+
+
+def _backwards(
     J: Matrix,
+    u: Tensor,
     states: Tensor,
-    rates: Tensor,
+    ctx: Any,
+    gain: Tensor | None,
+    leak: Tensor | None,
     G: Tensor,
-    phi: Transfer,
     wanted: tuple[bool, ...],
-) -> tuple[Tensor | None, ...]:
-    """Return the gradients of u, d, J, gain and leak, those that are `wanted`."""
-    for_u, for_drive, for_J, for_gain, for_leak, *_ = wanted
-    gain, leak = (q if q is None else J.inside(q) for q in inputs[3:])
-    u = J.inside(inputs[0])
-    before = (u, *states.unbind())
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """Return delta and the gradients of u, gain and leak, all as they lie inside."""
+    for_u, for_gain, for_leak = wanted
+    gain, leak = (q if q is None else J.inside(q) for q in (gain, leak))
+    before, rates, phi = (J.inside(u), *states.unbind()), ctx.rates, ctx.phi
     delta = torch.empty_like(states)
     D, adjoint = delta.unbind(), J.adjoint()
     D[-1].copy_(G[-1])
@@ -124,13 +161,7 @@ def _pull(
         torch.add(G[t - 1], pulled, out=place) if t else place.copy_(pulled)
         if leak is not None:
             place.addcmul_(leak, D[t])
-    return (
-        to_u if to_u is None else J.inside(to_u),
-        J.inside(delta) if for_drive else None,
-        J.outer(delta, rates) if for_J else None,
-        to_gain if to_gain is None else to_gain.view_as(inputs[3]),
-        to_leak if to_leak is None else to_leak.view_as(inputs[4]),
-    )
+    return delta, to_u, to_gain, to_leak
 
 
 def _plain_pull(inputs: Any, G: Tensor, phi: Transfer, pattern: Any) -> list[Tensor | None]:
@@ -141,8 +172,9 @@ def _plain_pull(inputs: Any, G: Tensor, phi: Transfer, pattern: Any) -> list[Ten
         filled: list[Any] = [None] * len(inputs)
         for i, tensor in zip(given, tensors, strict=True):
             filled[i] = tensor
-        u, drive, entries, gain, leak = filled
-        return plain(u, drive, Matrix(entries, pattern), gain, leak, phi)
+        u, drive, x, W, entries, gain, leak = filled
+        d = drive if x is None else nn.functional.linear(x, W) + drive
+        return plain(u, d, Matrix(entries, pattern), gain, leak, phi)
 
     pulled: Any = torch.func.vjp(states, *(inputs[i] for i in given))
     gradients = dict(zip(given, pulled[1](G), strict=True))

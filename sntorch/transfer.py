@@ -90,6 +90,10 @@ class Transfer(abc.ABC):
     def derivative(self, z: Tensor) -> Tensor:
         """Return phi'(z)."""
 
+    def into(self, out: Tensor, z: Tensor) -> Tensor:
+        """Return phi(z), written into `out`; override where that saves a copy."""
+        return out.copy_(self(z))
+
     def with_derivative(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return (phi(z), phi'(z)); override where the derivative is cheap given the value."""
         return self(z), self.derivative(z)
@@ -153,6 +157,10 @@ class Tanh(Transfer):
         """Return tanh z."""
         return torch.tanh(z)
 
+    def into(self, out: Tensor, z: Tensor) -> Tensor:
+        """Return tanh z in `out`."""
+        return torch.tanh(z, out=out)
+
     def derivative(self, z: Tensor) -> Tensor:
         """Return 1 - tanh^2 z."""
         return self.with_derivative(z)[1]
@@ -188,6 +196,10 @@ class Sigmoid(Transfer):
     def __call__(self, z: Tensor) -> Tensor:
         """Return the logistic function of z."""
         return torch.sigmoid(z)
+
+    def into(self, out: Tensor, z: Tensor) -> Tensor:
+        """Return the logistic function of z in `out`."""
+        return torch.sigmoid(z, out=out)
 
     def derivative(self, z: Tensor) -> Tensor:
         """Return phi (1 - phi)."""

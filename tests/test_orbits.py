@@ -273,10 +273,13 @@ def test_the_noise_of_a_step_is_one_draw_in_the_shape_of_the_state(make, monkeyp
 def test_columns_lie_as_sparse_products_like_them(monkeypatch):
     """In the other order of memory the same numbers take four times as long."""
     seen = []
-    add = Matrix.add
-    monkeypatch.setattr(
-        Matrix, "add", lambda J, *a: seen.extend(t.is_contiguous() for t in a[2:]) or add(J, *a)
-    )
+    adder = Matrix.adder
+
+    def watched(J, alone):
+        add = adder(J, alone)
+        return lambda *a: seen.extend(t.is_contiguous() for t in a[1:]) or add(*a)
+
+    monkeypatch.setattr(Matrix, "adder", watched)
     cell, every = layered(LAYERS["sparse"], leak=0.3, gain=1.3, trainable=()), 2
     snt.rollout(cell, torch.randn(3, cell.size).double(), 4, every=every)
     assert seen == [True] * 8

@@ -12,6 +12,7 @@ steps at once, because it is slow with few columns.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -47,10 +48,6 @@ class Matrix(NamedTuple):
         flat = f.reshape(-1, f.shape[-1])
         return sparse_product(self.entries, flat.mT, self.pattern).mT.reshape(f.shape)
 
-    def operand(self) -> Tensor:
-        """Return what `add` takes for J, made once for many steps."""
-        return self.entries.T if self.pattern is None else self.pattern.tensor(self.entries)
-
     def adjoint(self) -> Tensor:
         """Return what `pull` takes for J, made once for many steps."""
         if self.pattern is None:
@@ -58,14 +55,27 @@ class Matrix(NamedTuple):
         pattern, order = self.pattern.transposed
         return pattern.tensor(self.entries.index_select(0, order))
 
-    def add(self, J: Tensor, rest: Tensor | None, f: Tensor, out: Tensor) -> None:
-        """Write rest + J f into `out`; one state (N,), or many as they lie inside."""
-        if f.ndim == 1:
-            J = J if self.upright else self.entries
-            torch.mv(J, f, out=out) if rest is None else torch.addmv(rest, J, f, out=out)
-            return
-        pair = (J, f) if self.upright else (f, J)
-        torch.mm(*pair, out=out) if rest is None else torch.addmm(rest, *pair, out=out)
+    def adder(self, alone: bool) -> Callable[[Tensor | None, Tensor, Tensor], None]:
+        """Return the function that writes rest + J f, or J f, into the place given last.
+
+        For one state (N,) if `alone`, else for many as they lie inside; made once for many steps.
+        """
+        J = self.entries if self.pattern is None else self.pattern.tensor(self.entries)
+        if alone:
+
+            def add(rest: Tensor | None, f: Tensor, out: Tensor) -> None:
+                torch.mv(J, f, out=out) if rest is None else torch.addmv(rest, J, f, out=out)
+        elif self.upright:
+
+            def add(rest: Tensor | None, f: Tensor, out: Tensor) -> None:
+                torch.mm(J, f, out=out) if rest is None else torch.addmm(rest, J, f, out=out)
+        else:
+            J = J.T
+
+            def add(rest: Tensor | None, f: Tensor, out: Tensor) -> None:
+                torch.mm(f, J, out=out) if rest is None else torch.addmm(rest, f, J, out=out)
+
+        return add
 
     def pull(self, J: Tensor, delta: Tensor) -> Tensor:
         """Return J^T delta for states as they lie inside."""
