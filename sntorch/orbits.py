@@ -27,7 +27,7 @@ from sntorch.transfer import Transfer
 __all__ = ["Network", "orbit", "plus_product"]
 
 _BLOCK = 16  # steps whose drives are made in one product
-_RECORDED = 4  # arrays as large as the orbit: states, rates, delta, and the gradient that comes
+_RECORDED = 3  # arrays as large as the orbit: states, rates, and the gradient that comes
 
 
 class Network(NamedTuple):
@@ -71,7 +71,8 @@ def orbit(
     if known is None:
         return None
     if recording:
-        needed = _RECORDED * memory.size_of(steps, *u.shape, dtype=u.dtype)
+        arrays = _RECORDED + (sigma is not None)  # the noise is kept for second derivatives
+        needed = arrays * memory.size_of(steps, *u.shape, dtype=u.dtype)
         memory.afford("steps", needed, u.device, "take gradients through fewer steps at a time")
     read = None if mapped else _read(network, x, (steps, *u.shape[:-1]))
     drive = _drive(network, x if read is None else None, u)
@@ -113,7 +114,7 @@ def _stepped(
     aside = frame.upright or every > 1  # states that are made elsewhere than they are stored
     spare = itertools.cycle((torch.empty_like(last), torch.empty_like(last)) if aside else ())
     gain, leak = (None if q is None else frame.inside(q) for q in network[1:3])
-    plus, rate = frame.product(), frame.rate(network.transfer, last)
+    plus, rate = frame.product(), frame.rate(network.transfer, gain, last)
     drives = _drives(network, frame, x, u, None if aside else stored, steps)
     kicks = itertools.repeat(None, steps) if sigma is None else _kicks(frame, u, generator, steps)
     sigma = sigma if sigma is None else frame.inside(sigma)
@@ -121,7 +122,7 @@ def _stepped(
         for t, (drive, kick) in enumerate(zip(drives, kicks, strict=True), 1):
             home = None if t % every else kept[t // every - 1]
             place = next(spare) if home is None or frame.upright else home
-            f = rate(last if gain is None else gain * last)
+            f = rate(last)
             if leak is None:
                 rest = drive
             elif drive is None:
@@ -159,12 +160,14 @@ class _Frame:
         rows = orbit.reshape(len(orbit), *([self.size] if self.alone else [-1, self.size]))
         return (rows.mT if self.upright else rows).unbind()
 
-    def rate(self, phi: Transfer, like: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return phi, which writes into one place again and again if J keeps nothing."""
+    def rate(self, phi: Transfer, gain: Tensor | None, like: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return f(u) = phi(gain u), which writes into one place if J keeps nothing."""
         if isinstance(self.J, Coupling):
-            return phi
+            return phi if gain is None else lambda u: phi(gain * u)
         place = torch.empty_like(like)
-        return functools.partial(phi.into, place)
+        if gain is None:
+            return functools.partial(phi.into, place)
+        return lambda u: phi.into(place, torch.mul(gain, u, out=place))
 
     def mode(self) -> contextlib.AbstractContextManager[object]:
         """Return the cheapest mode of torch in which J can act; users' layers may keep tensors."""

@@ -4,9 +4,9 @@ With the symbols of `orbits`, :math:`\delta_t = \partial L / \partial u(t)` and 
 
 .. math:: \delta_t = G_t + \gamma \delta_{t+1} + g \phi'(z_t) \, J^T \delta_{t+1},
 
-where G is the gradient of the loss with respect to the stored states; then the gradient of J is one
-product over all steps and rows, :math:`\sum_t \delta_{t+1} \phi(z_t)^T`, in the place of T updates
-of a matrix.  Second derivatives, forward mode and torch's transforms take the plain loop.
+where G is the gradient of the loss with respect to the stored states; then the gradient of J is
+:math:`\sum_t \delta_{t+1} \phi(z_t)^T`, a few products over many steps and rows in the place of T
+updates of a matrix.  Second derivatives, forward mode and torch's transforms take the plain loop.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from sntorch.differentiable import transformed
 from sntorch.transfer import Transfer
 
 __all__ = ["plain", "recorded"]
+
+_ROWS = 1024  # states of one product for the gradient of J; more of them leave the cache
 
 
 def plain(
@@ -83,7 +85,7 @@ class _Recorded(torch.autograd.Function):
         states = _driven(J, drive, x, W)
         rates, add = torch.empty_like(states), J.adder(alone=False)
         for place, f in zip(states.unbind(), rates.unbind(), strict=True):
-            phi.into(f, u if gain is None else gain * u)
+            phi.into(f, u if gain is None else torch.mul(gain, u, out=f))
             add(place if leak is None else place.addcmul_(leak, u), f, place)
             u = place
         ctx.save_for_backward(*inputs, states)
@@ -110,58 +112,71 @@ def _driven(J: Matrix, drive: Tensor, x: Tensor | None, W: Tensor | None) -> Ten
 
 def _pull(inputs: Any, states: Tensor, ctx: Any, G: Tensor) -> tuple[Tensor | None, ...]:
     """Return the gradients of `inputs`, those that are asked for."""
-    u, drive, x, W, entries, gain, leak = inputs
-    for_u, for_drive, for_x, for_W, for_J, *for_numbers = ctx.needs_input_grad[: len(inputs)]
-    J = Matrix(entries, ctx.pattern)
-    wanted = for_u, *for_numbers
-    delta, to_u, *to_numbers = _backwards(J, u, states, ctx, gain, leak, J.inside(G), wanted)
-    rows = J.inside(delta)
-    return (
-        None if to_u is None else J.inside(to_u),
-        rows.sum_to_size(drive.shape) if for_drive else None,
-        rows @ W if for_x else None,
-        # The product the other way round takes six times as long where x is thin.
-        (x.flatten(0, -2).T @ rows.flatten(0, -2)).T if for_W else None,
-        J.outer(delta, ctx.rates) if for_J else None,
-        *(t if t is None else t.view_as(q) for t, q in zip(to_numbers, (gain, leak), strict=True)),
-    )
-
-
-def _backwards(
-    J: Matrix,
-    u: Tensor,
-    states: Tensor,
-    ctx: Any,
-    gain: Tensor | None,
-    leak: Tensor | None,
-    G: Tensor,
-    wanted: tuple[bool, ...],
-) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """Return delta and the gradients of u, gain and leak, all as they lie inside."""
-    for_u, for_gain, for_leak = wanted
+    u, *_, entries, gain, leak = inputs
+    wanted, J = ctx.needs_input_grad, Matrix(entries, ctx.pattern)
+    for_u, for_gain = wanted[0], wanted[5]
     gain, leak = (q if q is None else J.inside(q) for q in (gain, leak))
     before, rates, phi = (J.inside(u), *states.unbind()), ctx.rates, ctx.phi
-    delta = torch.empty_like(states)
-    D, adjoint = delta.unbind(), J.adjoint()
-    D[-1].copy_(G[-1])
-    to_u = torch.empty_like(D[0]) if for_u else None
-    to_gain = None if gain is None or not for_gain else torch.zeros_like(gain)
-    to_leak = None if leak is None or not for_leak else torch.zeros_like(leak)
-    for t in range(len(D) - 1, -1, -1):
-        z = before[t] if gain is None else gain * before[t]
-        pulled = J.pull(adjoint, D[t]).mul_(phi.derivative_from(z, rates[t]))
-        if to_gain is not None:
-            to_gain += (pulled * before[t]).sum_to_size(to_gain.shape)
-        if to_leak is not None:
-            to_leak += (D[t] * before[t]).sum_to_size(to_leak.shape)
-        place = D[t - 1] if t else to_u
-        if place is None:
-            break
-        pulled = pulled if gain is None else pulled.mul_(gain)
-        torch.add(G[t - 1], pulled, out=place) if t else place.copy_(pulled)
-        if leak is not None:
-            place.addcmul_(leak, D[t])
-    return delta, to_u, to_gain, to_leak
+    G, adjoint, sums = J.inside(G), J.adjoint(), _Sums(inputs, J, wanted)
+    length = min(len(G), max(1, _ROWS // len(u)))
+    room, pulled = states.new_empty(length, *states.shape[1:]), None
+    for end in range(len(G), 0, -length):
+        part = slice(max(0, end - length), end)
+        delta = room[: end - part.start]
+        for t in reversed(range(part.start, end)):
+            d = delta[t - part.start]
+            d.copy_(G[t]) if pulled is None else torch.add(G[t], pulled, out=d)
+            sums.add_leak(before[t], d)
+            if t == 0 and not for_u and not for_gain:
+                break
+            pulled = J.pull(adjoint, d, torch.empty_like(d) if pulled is None else pulled)
+            phi.times_slope_(pulled, before[t] if gain is None else gain * before[t], rates[t])
+            sums.add_gain(before[t], pulled)
+            pulled = pulled if gain is None else pulled.mul_(gain)
+            pulled = pulled if leak is None else pulled.addcmul_(leak, d)
+        sums.add(part, delta, rates[part])
+    return J.inside(pulled) if for_u and pulled is not None else None, *sums.totals
+
+
+class _Sums:
+    """The gradients of everything but u, which are sums over steps; those that are wanted."""
+
+    def __init__(self, inputs: Any, J: Matrix, wanted: tuple[bool, ...]) -> None:
+        _, self.drive, self.x, self.W, entries, gain, leak = inputs
+        self.J = J
+        tensors = self.drive, self.x, self.W, entries, gain, leak
+        self.totals = [
+            torch.zeros_like(t, memory_format=torch.contiguous_format) if want else None
+            for t, want in zip(tensors, wanted[1:7], strict=True)
+        ]
+
+    def add_gain(self, u: Tensor, pulled: Tensor) -> None:
+        """Add what a step from u gives to the gradient of the gain."""
+        self._add_product(self.totals[4], u, pulled)
+
+    def add_leak(self, u: Tensor, delta: Tensor) -> None:
+        """Add what a step from u gives to the gradient of the leak."""
+        self._add_product(self.totals[5], u, delta)
+
+    def _add_product(self, total: Tensor | None, u: Tensor, other: Tensor) -> None:
+        if total is not None:
+            total += self.J.inside(u * other).sum_to_size(total.shape)
+
+    def add(self, part: slice, delta: Tensor, rates: Tensor) -> None:
+        """Add what a part of the steps gives to the gradients of d, x, W and J."""
+        to_drive, to_x, to_W, to_J, *_ = self.totals
+        rows = self.J.inside(delta)
+        if to_drive is not None and to_drive.ndim == 1:
+            to_drive += rows.sum((0, 1))
+        elif to_drive is not None:
+            to_drive[part] = rows
+        if to_x is not None:
+            torch.matmul(rows, self.W, out=to_x[part])
+        if to_W is not None:
+            # The product the other way round takes six times as long where x is thin.
+            to_W += (self.x[part].flatten(0, -2).T @ rows.flatten(0, -2)).T
+        if to_J is not None:
+            self.J.add_outer(to_J, delta, rates)
 
 
 def _plain_pull(inputs: Any, G: Tensor, phi: Transfer, pattern: Any) -> list[Tensor | None]:

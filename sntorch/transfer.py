@@ -102,6 +102,10 @@ class Transfer(abc.ABC):
         """Return phi'(z), given the value phi(z); override where it tells."""
         return self.derivative(z)
 
+    def times_slope_(self, delta: Tensor, z: Tensor, value: Tensor) -> Tensor:
+        """Multiply delta by phi'(z) in its place, given the value phi(z)."""
+        return delta.mul_(self.derivative_from(z, value))
+
     def primitive(self, z: Tensor) -> Tensor:
         """Return the integral of phi from 0 to z, by Gauss-Legendre rules on 64 panels.
 
@@ -174,6 +178,10 @@ class Tanh(Transfer):
         """Return 1 - value^2."""
         # One pass; a Python number in the place of the tensor would cost as much as the tanh.
         return torch.addcmul(value.new_ones(()), value, value, value=-1)
+
+    def times_slope_(self, delta: Tensor, z: Tensor, value: Tensor) -> Tensor:
+        """Multiply delta by 1 - value^2 in its place."""
+        return torch.ops.aten.tanh_backward(delta, value, grad_input=delta)
 
     def primitive(self, z: Tensor) -> Tensor:
         """Return ln cosh z."""

@@ -77,7 +77,7 @@ def test_size_of():
             lambda n: snt.rollout(
                 snt.SNTCell(torch.eye(2)), torch.ones(n, 2, requires_grad=True), 1000
             ),
-            "steps: .* got 320000000 bytes .*gradients through fewer steps",
+            "steps: .* got 240000000 bytes .*gradients through fewer steps",
         ),
         (
             lambda n: snt.as_dynamics(lambda u: u).jacobian(torch.ones(n)),

@@ -98,6 +98,23 @@ def test_gradients_are_those_of_the_loop(transfer, vector):
         assert mine.abs().sum() > 0
 
 
+@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.parametrize("make", [torch.clone, LAYERS["sparse"]], ids=["dense", "sparse"])
+def test_gradients_are_summed_over_pieces_of_the_orbit(make, noise, monkeypatch):
+    cell = layered(make, leak=0.3, gain=1.2, noise=0.1 * noise, trainable=NAMES[:4])
+    u, x = (torch.randn(shape).double().requires_grad_() for shape in ((3, 4), (STEPS, 3, I)))
+    weight = torch.randn(STEPS, 3, 4, dtype=torch.float64)
+
+    def gradients(orbit):
+        return torch.autograd.grad((orbit * weight).sum(), (u, x, *cell.parameters()))
+
+    slow = gradients(loop(cell, u, STEPS, x, random_generator()))
+    for rows in (1, 15, 1000):  # of one piece: a step, five steps, all of them
+        monkeypatch.setattr("sntorch.reverse._ROWS", rows)
+        fast = gradients(snt.rollout(cell, u, STEPS, x=x, generator=random_generator()))
+        assert_close(fast, slow, rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.parametrize("name", ["u", "x", *NAMES])
 def test_a_gradient_alone_is_the_same(name):
     cell = network(trainable=() if name in "ux" else (name,))

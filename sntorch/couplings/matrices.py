@@ -77,19 +77,19 @@ class Matrix(NamedTuple):
 
         return add
 
-    def pull(self, J: Tensor, delta: Tensor) -> Tensor:
-        """Return J^T delta for states as they lie inside."""
-        return J @ delta if self.upright else delta @ J
+    def pull(self, J: Tensor, delta: Tensor, out: Tensor) -> Tensor:
+        """Return J^T delta for states as they lie inside, written into `out`."""
+        return torch.mm(J, delta, out=out) if self.upright else torch.mm(delta, J, out=out)
 
-    def outer(self, delta: Tensor, rates: Tensor) -> Tensor:
-        """Return sum_t delta_t rates_t^T of two orbits inside, of the shape of the entries."""
+    def add_outer(self, total: Tensor, delta: Tensor, rates: Tensor) -> None:
+        """Add sum_t delta_t rates_t^T of two orbits inside to a total of the entries' shape."""
         if self.pattern is None:
-            return delta.flatten(0, 1).T @ rates.flatten(0, 1)
-        total, length = torch.zeros_like(self.entries), max(1, _COLUMNS // delta.shape[-1])
+            total.addmm_(delta.flatten(0, 1).T, rates.flatten(0, 1))
+            return
+        length = max(1, _COLUMNS // delta.shape[-1])
         for pair in zip(delta.split(length), rates.split(length), strict=True):
             A, B = (part.transpose(0, 1).flatten(1) for part in pair)
             total += sampled_product(A, B, self.pattern)
-        return total
 
 
 def matrix(J: object) -> Matrix | None:
