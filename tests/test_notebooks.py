@@ -87,6 +87,14 @@ def is_moved_by_both_rules(n):
     return forgot[0] > 0.2 and forgot[-1] < -0.1 and abs(adapted[-1] - n["after"]) < 0.03
 
 
+def finds_slow_points_and_the_replica_overlap(n):
+    theory = n["snt"].meanfield.equilibrium(gain=n["gains"], temperature=0.1).overlap
+    overlap = torch.tensor(n["measured"], dtype=torch.float64)[:, 0]
+    scatter = torch.tensor([0.0006, 0.007, 0.028])  # over networks of 200, from 20 of them
+    agree = ((overlap - theory).abs() < 4 * scatter).all()
+    return agree and n["points"].unstable.tolist().count(0) == 4 and n["loss"] < 0.05
+
+
 CLAIMS = {
     "01": lambda n: abs(float(n["found"].exponents.mean()) - math.log(2)) < 0.005,
     "02": lambda n: n["alone"][0, 0] < -0.3 and n["alone"][-1, 0] > 0.1 and n["reading"][3, 0] > 0,
@@ -94,7 +102,7 @@ CLAIMS = {
     "04": follows_the_mean_field,
     "05": lambda n: (n["sent"].gain / n["sent"].predicted_gain - 1).abs().max() < 0.25,
     "06": is_moved_by_both_rules,
-    "07": lambda n: n["points"].unstable.tolist().count(0) == 4 and n["loss"] < 0.05,
+    "07": finds_slow_points_and_the_replica_overlap,
     "08": lambda n: (n["exact"] / n["weak"] - 1).abs().max() < 0.15,
 }
 
