@@ -291,3 +291,16 @@ def test_hill_of_other_steepness():
     assert float(slopes.max()) == pytest.approx(phi.supremum, rel=1e-6)
     with pytest.raises(ValueError, match="n: expected"):
         Hill(n=1)
+
+
+@pytest.mark.parametrize("width", [9.0, 300.0, 1e4, 1e6])
+@pytest.mark.parametrize("shift", [0.0, 1.0, 4.0])
+def test_averages_over_laws_that_are_much_wider_than_the_function(width, shift):
+    """The general rules against the closed forms of erf; equal steps miss what happens at 0."""
+    phi, m, v = TRANSFERS["erf"], shift * width, width**2
+    for name in ("mean", "second_moment", "slope", "slope_sq"):
+        found = getattr(Transfer, name)(phi, m, v)
+        assert_close(found, getattr(phi, name)(m, v), rtol=1e-9, atol=1e-13)
+    for c in (-0.5 * v, 0.0, 0.3 * v, 0.9999 * v, v):
+        found = Transfer.product(phi, m, v, c)
+        assert_close(found, phi.product(m, v, c), rtol=0, atol=1e-10)

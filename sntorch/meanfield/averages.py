@@ -35,6 +35,7 @@ __all__ = [
     "intervals",
     "is_closed",
     "moments",
+    "resolved",
     "weights",
 ]
 
@@ -184,6 +185,12 @@ def intervals(gain: Tensor, v: Tensor, fine: int) -> Tensor:
     if fine == CLOSED:
         return torch.zeros_like(v, dtype=torch.int64)
     return torch.from_numpy(_size(_octave(gain, v), fine)).to(v.device)
+
+
+def resolved(gain: Tensor, v: Tensor, fine: int) -> Tensor:
+    """Return whether the finest mesh is fine enough for laws as wide as these, bool (P,)."""
+    width = gain.abs() * v.sqrt()
+    return (2 * REACH / _STEP * width <= _FINEST) | (fine == CLOSED)
 
 
 def fineness(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor) -> int:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sntorch.meanfield.averages import AVERAGES, Moments, fineness, intervals, moments
+from sntorch.meanfield.averages import AVERAGES, Moments, fineness, intervals, moments, resolved
 from sntorch.meanfield.nearby import nearly_equal
 from sntorch.meanfield.pairs import MOST_TERMS, TERMS, Pairs
 from sntorch.meanfield.record import Parameters
@@ -79,7 +79,8 @@ def relax(transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, warm: int = 
     s = evaluate(transfer, p, mu, v.masked_fill(dead, 0), result[2], fine)
     miss = p.mean * s.at.mean - p.threshold - s.mu, _next_v(p, s.at) - s.v
     residual = torch.maximum(miss[0].abs(), miss[1].abs())
-    return dataclasses.replace(s, residual=residual.masked_fill(~(s.v < UNBOUNDED), torch.inf))
+    known = (s.v < UNBOUNDED) & resolved(p.gain, s.v, fine)
+    return dataclasses.replace(s, residual=residual.masked_fill(~known, torch.inf))
 
 
 def by_mesh(gain: Tensor, v: Tensor, fine: int) -> list[tuple[int, Tensor | None]]:

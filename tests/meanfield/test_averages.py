@@ -6,6 +6,7 @@ import torch
 from references import gaussian_mean, gaussian_pair
 from torch.testing import assert_close
 
+import sntorch as snt
 from sntorch.meanfield.averages import (
     CLOSED,
     fineness,
@@ -122,3 +123,8 @@ def test_series_of_few_terms_is_exact_at_the_ends():
     D = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
     assert_close(pairs(D)[0, 1], at.square[0], rtol=1e-13, atol=0)
     assert_close(pairs.slope(D)[0], torch.stack([at.slope[0] ** 2, at.slope_sq[0]]))
+
+
+def test_laws_that_no_mesh_resolves_are_not_called_solved():
+    found = snt.meanfield.solve(gain=torch.tensor([1e3, 1e5]))
+    assert found.converged.tolist() == [True, False]
