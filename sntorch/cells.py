@@ -34,7 +34,7 @@ from sntorch.couplings import layers
 from sntorch.couplings.layers import Coupling
 from sntorch.couplings.normals import fits
 from sntorch.differentiable import transformed
-from sntorch.dynamics import Dynamics
+from sntorch.dynamics import Dynamics, check_bounded, enter, noise_of, rollout
 from sntorch.transfer import Transfer, as_transfer
 
 __all__ = ["SNTCell"]
@@ -229,9 +229,39 @@ class SNTCell(Dynamics):
         every: int,
     ) -> tuple[Tensor, Tensor]:
         """Make many steps close to the speed of their matrix products (see `orbits`)."""
+        found = orbits.orbit(self._network(x), u, steps, x, sigma, generator, every)
+        return found or super().orbit(u, steps, x, sigma, generator, every)
+
+    def rated_orbit(
+        self,
+        u: Tensor,
+        steps: int,
+        *,
+        x: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the orbit (T, ..., N) from u and its activity f(u), likewise.
+
+        They are those of `rollout` and `rate`; with gradients the two together cost less.
+
+        Raises
+        ------
+        ValueError
+            As `rollout`.
+        """
+        _, x = enter(self, u, steps, x)
+        source, sigma = checks.generator(generator, u.device), noise_of(self, u)
+        found = orbits.rated(self._network(x), u, steps, x, sigma, source)
+        if found is None:
+            states = rollout(self, u, steps, x=x, generator=generator)
+            return states, self.rate(states)
+        check_bounded(found[0])
+        return found
+
+    def _network(self, x: Tensor | None) -> orbits.Network:
         if x is not None:
             self._drive(x[0] if x.ndim > 1 else x)  # refuses what it cannot read
-        network = orbits.Network(
+        return orbits.Network(
             self.coupling,
             None if _is(self.gain, 1.0) else self.gain,
             None if _is(self.leak, 0.0) else self.leak,
@@ -239,8 +269,6 @@ class SNTCell(Dynamics):
             self.input_weight,
             self.transfer,
         )
-        found = orbits.orbit(network, u, steps, x, sigma, generator, every)
-        return found or super().orbit(u, steps, x, sigma, generator, every)
 
     def rate(self, u: Tensor) -> Tensor:
         """Return f(u) = phi(gain * u) (..., N), the activity that other neurons receive."""

@@ -24,7 +24,7 @@ from sntorch.couplings.matrices import Matrix, inside, matrix
 from sntorch.differentiable import transformed
 from sntorch.transfer import Transfer
 
-__all__ = ["Network", "orbit", "plus_product"]
+__all__ = ["Network", "orbit", "plus_product", "rated"]
 
 _BLOCK = 16  # steps whose drives are made in one product
 _RECORDED = 3  # arrays as large as the orbit: states, rates, and the gradient that comes
@@ -60,17 +60,65 @@ def orbit(
     ValueError
         If a gradient is asked for, and what it needs does not fit the memory.
     """
-    J, gain, leak, *_, phi = network
-    entries = J.parameters() if isinstance(J, Coupling) else (J,)
-    tensors = [t for t in (u, x, sigma, *network[1:], *entries) if isinstance(t, Tensor)]
-    mapped = transformed(*tensors)
-    recording = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    recording, mapped = _asked(network, u, x, sigma)
     if not recording and not mapped:
         return _stepped(network, u, steps, x, sigma, generator, every)
+    found = _differentiable(network, u, steps, x, sigma, generator, mapped)
+    if found is None:
+        return None
+    states = found[0]
+    return states if every == 1 else states[every - 1 :: every], states[-1]
+
+
+def rated(
+    network: Network,
+    u: Tensor,
+    steps: int,
+    x: Tensor | None,
+    sigma: Tensor | None,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor] | None:
+    """Return u(1), u(2), ... and their activity f(u), (T, ..., N) each, made in one go.
+
+    None where nothing is saved by that: where no gradient is asked for, and where `orbit` is None.
+
+    Raises
+    ------
+    ValueError
+        As `orbit`.
+    """
+    recording, mapped = _asked(network, u, x, sigma)
+    if not recording or mapped:
+        return None
+    return _differentiable(network, u, steps, x, sigma, generator, mapped)
+
+
+def _asked(
+    network: Network, u: Tensor, x: Tensor | None, sigma: Tensor | None
+) -> tuple[bool, bool]:
+    """Return whether a gradient is asked for, and whether torch transforms any of these."""
+    J = network.coupling
+    entries = J.parameters() if isinstance(J, Coupling) else (J,)
+    tensors = [t for t in (u, x, sigma, *network[1:], *entries) if isinstance(t, Tensor)]
+    recording = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    return recording, transformed(*tensors)
+
+
+def _differentiable(
+    network: Network,
+    u: Tensor,
+    steps: int,
+    x: Tensor | None,
+    sigma: Tensor | None,
+    generator: torch.Generator | None,
+    mapped: bool,
+) -> tuple[Tensor, Tensor] | None:
+    """Return the orbit and its activity (T, ..., N) with gradients, or for torch's transforms."""
+    J, gain, leak, *_, phi = network
     known = matrix(J)
     if known is None:
         return None
-    if recording:
+    if not mapped:
         arrays = _RECORDED + (sigma is not None)  # the noise is kept for second derivatives
         needed = arrays * memory.size_of(steps, *u.shape, dtype=u.dtype)
         memory.afford("steps", needed, u.device, "take gradients through fewer steps at a time")
@@ -81,10 +129,8 @@ def orbit(
     elif read is None:
         drive = drive.expand(steps, *u.shape)
     if mapped:
-        states = reverse.plain(u, drive, known, gain, leak, phi)
-    else:
-        states = reverse.recorded(u, drive, read, known, gain, leak, phi)
-    return states if every == 1 else states[every - 1 :: every], states[-1]
+        return reverse.plain(u, drive, known, gain, leak, phi)
+    return reverse.recorded(u, drive, read, known, gain, leak, phi)
 
 
 def plus_product(rest: Tensor, J: Tensor, f: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ With the symbols of `orbits`, :math:`\delta_t = \partial L / \partial u(t)` and 
 
 .. math:: \delta_t = G_t + \gamma \delta_{t+1} + g \phi'(z_t) \, J^T \delta_{t+1},
 
-where G is the gradient of the loss with respect to the stored states; then the gradient of J is
+where G is the gradient of the loss with respect to the stored states, and that with respect to
+their activity f(u(t)) comes to J^T delta; then the gradient of J is
 :math:`\sum_t \delta_{t+1} \phi(z_t)^T`, a few products over many steps and rows in the place of T
 updates of a matrix.  Second derivatives, forward mode and torch's transforms take the plain loop.
 """
@@ -32,14 +33,20 @@ def plain(
     gain: Tensor | None,
     leak: Tensor | None,
     phi: Transfer,
-) -> Tensor:
-    """Return the orbit (T, ..., N) under d of that shape, by operations torch can transform."""
+) -> tuple[Tensor, Tensor]:
+    """Return the orbit (T, ..., N) under d of that shape, and its activity f(u) likewise.
+
+    By operations that torch can transform.
+    """
     states: list[Tensor] = []
+    rates: list[Tensor] = []
+    f = phi(u if gain is None else gain * u)
     for d in drive.unbind():
-        f = phi(u if gain is None else gain * u)
         u = J.rows(f) + (d if leak is None else torch.addcmul(d, leak, u))
+        f = phi(u if gain is None else gain * u)
         states.append(u)
-    return torch.stack(states)
+        rates.append(f)
+    return torch.stack(states), torch.stack(rates)
 
 
 def recorded(
@@ -50,7 +57,7 @@ def recorded(
     gain: Tensor | None,
     leak: Tensor | None,
     phi: Transfer,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Return `plain` for states (..., N), with a fast reverse pass.
 
     The drive is d (T, ..., N), or one (N,) for all; where inputs x (T, ..., I) are `read` by W
@@ -60,8 +67,9 @@ def recorded(
     rows = drive if drive.ndim == 1 else drive.reshape(len(drive), -1, drive.shape[-1])
     x = x if x is None else x.reshape(len(x), -1, x.shape[-1])
     flat = u.reshape(-1, u.shape[-1])
-    states: Any = _Recorded.apply(flat, rows, x, W, J.entries, gain, leak, phi, J.pattern)
-    return states.view(-1, *u.shape)
+    found: Any = _Recorded.apply(flat, rows, x, W, J.entries, gain, leak, phi, J.pattern)
+    states, activity = (orbit.view(-1, *u.shape) for orbit in found)
+    return states, activity
 
 
 class _Recorded(torch.autograd.Function):
@@ -77,28 +85,31 @@ class _Recorded(torch.autograd.Function):
         leak: Tensor | None,
         phi: Transfer,
         pattern: Any,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         J = Matrix(entries, pattern)
         inputs = u, drive, x, W, entries, gain, leak
         u = J.inside(u)
         gain, leak = (q if q is None else J.inside(q) for q in (gain, leak))
         states = _driven(J, drive, x, W)
-        rates, add = torch.empty_like(states), J.adder(alone=False)
-        for place, f in zip(states.unbind(), rates.unbind(), strict=True):
-            phi.into(f, u if gain is None else torch.mul(gain, u, out=f))
+        rates, add = states.new_empty(len(states) + 1, *states.shape[1:]), J.adder(alone=False)
+        first, *others = rates.unbind()
+        f = phi.into(first, u if gain is None else torch.mul(gain, u, out=first))
+        for place, following in zip(states.unbind(), others, strict=True):
             add(place if leak is None else place.addcmul_(leak, u), f, place)
-            u = place
-        ctx.save_for_backward(*inputs, states)
+            u, f = place, following
+            phi.into(f, u if gain is None else torch.mul(gain, u, out=f))
+        found = J.inside(states), J.inside(rates[1:])
+        ctx.save_for_backward(*inputs, *found)
         ctx.phi, ctx.pattern, ctx.rates = phi, pattern, rates
-        return J.inside(states)
+        ctx.set_materialize_grads(False)
+        return found
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        *inputs, states = ctx.saved_tensors
+        *inputs, states, _ = ctx.saved_tensors  # which sees that nobody has written into them
         if torch.is_grad_enabled() or transformed():  # for second derivatives, or under vmap
-            return (*_plain_pull(inputs, grads[0], ctx.phi, ctx.pattern), None, None)
-        pulled = _pull(inputs, states, ctx, grads[0])
-        return (*pulled, None, None)
+            return (*_plain_pull(inputs, grads, ctx.phi, ctx.pattern), None, None)
+        return (*_pull(inputs, states, ctx, *grads), None, None)
 
 
 def _driven(J: Matrix, drive: Tensor, x: Tensor | None, W: Tensor | None) -> Tensor:
@@ -110,32 +121,48 @@ def _driven(J: Matrix, drive: Tensor, x: Tensor | None, W: Tensor | None) -> Ten
     return J.inside(read).contiguous()
 
 
-def _pull(inputs: Any, states: Tensor, ctx: Any, G: Tensor) -> tuple[Tensor | None, ...]:
-    """Return the gradients of `inputs`, those that are asked for."""
+def _pull(
+    inputs: Any, states: Tensor, ctx: Any, G: Tensor | None, H: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of `inputs` that are asked for, given those of states and activity."""
     u, *_, entries, gain, leak = inputs
     wanted, J = ctx.needs_input_grad, Matrix(entries, ctx.pattern)
     for_u, for_gain = wanted[0], wanted[5]
     gain, leak = (q if q is None else J.inside(q) for q in (gain, leak))
-    before, rates, phi = (J.inside(u), *states.unbind()), ctx.rates, ctx.phi
-    G, adjoint, sums = J.inside(G), J.adjoint(), _Sums(inputs, J, wanted)
-    length = min(len(G), max(1, _ROWS // len(u)))
-    room, pulled = states.new_empty(length, *states.shape[1:]), None
-    for end in range(len(G), 0, -length):
+    visited, rates, phi = (J.inside(u), *J.inside(states).unbind()), ctx.rates, ctx.phi
+    G, H = (None if each is None else J.inside(each) for each in (G, H))
+    adjoint, sums, steps = J.adjoint(), _Sums(inputs, J, wanted), len(states)
+    length = min(steps, max(1, _ROWS // len(u)))
+    room = rates.new_empty(length, *rates.shape[1:])
+
+    def through_activity(pulled: Tensor, t: int) -> Tensor:
+        """Return what comes to u(t), given what comes to f(u(t))."""
+        phi.times_slope_(pulled, visited[t] if gain is None else gain * visited[t], rates[t])
+        sums.add_gain(visited[t], pulled)
+        return pulled if gain is None else pulled.mul_(gain)
+
+    pulled = None if H is None else through_activity(H[-1].clone(), steps)
+    for end in range(steps, 0, -length):
         part = slice(max(0, end - length), end)
         delta = room[: end - part.start]
         for t in reversed(range(part.start, end)):
-            d = delta[t - part.start]
-            d.copy_(G[t]) if pulled is None else torch.add(G[t], pulled, out=d)
-            sums.add_leak(before[t], d)
+            d = _sum(None if G is None else G[t], pulled, delta[t - part.start])
+            sums.add_leak(visited[t], d)
             if t == 0 and not for_u and not for_gain:
                 break
-            pulled = J.pull(adjoint, d, torch.empty_like(d) if pulled is None else pulled)
-            phi.times_slope_(pulled, before[t] if gain is None else gain * before[t], rates[t])
-            sums.add_gain(before[t], pulled)
-            pulled = pulled if gain is None else pulled.mul_(gain)
+            pulled = torch.empty_like(d) if pulled is None else pulled
+            J.pull(adjoint, None if H is None or t == 0 else H[t - 1], d, pulled)
+            pulled = through_activity(pulled, t)
             pulled = pulled if leak is None else pulled.addcmul_(leak, d)
         sums.add(part, delta, rates[part])
     return J.inside(pulled) if for_u and pulled is not None else None, *sums.totals
+
+
+def _sum(a: Tensor | None, b: Tensor | None, out: Tensor) -> Tensor:
+    if a is None or b is None:
+        given = b if a is None else a
+        return out.zero_() if given is None else out.copy_(given)
+    return torch.add(a, b, out=out)
 
 
 class _Sums:
@@ -179,11 +206,11 @@ class _Sums:
             self.J.add_outer(to_J, delta, rates)
 
 
-def _plain_pull(inputs: Any, G: Tensor, phi: Transfer, pattern: Any) -> list[Tensor | None]:
+def _plain_pull(inputs: Any, grads: Any, phi: Transfer, pattern: Any) -> list[Tensor | None]:
     """Return the same gradients by `plain`, so that they have gradients themselves."""
     given = [i for i, value in enumerate(inputs) if value is not None]
 
-    def states(*tensors: Tensor) -> Tensor:
+    def orbit(*tensors: Tensor) -> tuple[Tensor, Tensor]:
         filled: list[Any] = [None] * len(inputs)
         for i, tensor in zip(given, tensors, strict=True):
             filled[i] = tensor
@@ -191,6 +218,10 @@ def _plain_pull(inputs: Any, G: Tensor, phi: Transfer, pattern: Any) -> list[Ten
         d = drive if x is None else nn.functional.linear(x, W) + drive
         return plain(u, d, Matrix(entries, pattern), gain, leak, phi)
 
-    pulled: Any = torch.func.vjp(states, *(inputs[i] for i in given))
-    gradients = dict(zip(given, pulled[1](G), strict=True))
+    taped: Any = torch.func.vjp(orbit, *(inputs[i] for i in given))
+    found, pull = taped
+    known = tuple(
+        torch.zeros_like(f) if g is None else g for f, g in zip(found, grads, strict=True)
+    )
+    gradients = dict(zip(given, pull(known), strict=True))
     return [gradients.get(i) for i in range(len(inputs))]

@@ -81,9 +81,12 @@ class SNT(nn.Module):
         if u.shape != expected:
             raise ValueError(f"h0: expected {expected}, got {tuple(u.shape)}")
         checks.finite("h0", checks.same_kind("h0", u, self.cell.gain, "the cell"))
-        orbit = rollout(self.cell, u, x.shape[0], x=x, generator=self.cell.generator)
-        states = orbit.transpose(0, 1) if swap else orbit
-        return self.cell.rate(states) if self.output == "rate" else states, orbit[-1]
+        steps, generator = x.shape[0], self.cell.generator
+        if self.output == "rate":
+            orbit, output = self.cell.rated_orbit(u, steps, x=x, generator=generator)
+        else:
+            output = orbit = rollout(self.cell, u, steps, x=x, generator=generator)
+        return output.transpose(0, 1) if swap else output, orbit[-1]
 
     def extra_repr(self) -> str:
         """Say how the layer is called."""

@@ -115,6 +115,44 @@ def test_gradients_are_summed_over_pieces_of_the_orbit(make, noise, monkeypatch)
         assert_close(fast, slow, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (0.0, 1.0)], ids=["both", "activity"])
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_activity_along_an_orbit_and_its_gradients(make, weights):
+    cell = layered(make, leak=0.3, gain=1.2, noise=0.1, trainable=NAMES[:4])
+    u, x = (torch.randn(shape).double().requires_grad_() for shape in ((3, 4), (STEPS, 3, I)))
+
+    def gradients(states, rates):
+        kinds = [w * part.square() for w, part in zip(weights, (states, rates), strict=True) if w]
+        leaves = [p for p in (u, x, *cell.parameters()) if p.requires_grad]
+        first = torch.autograd.grad(torch.stack(kinds).sum(), leaves, create_graph=True)
+        penalty = torch.stack([g.square().sum() for g in first]).sum()
+        return first, torch.autograd.grad(penalty, leaves)
+
+    slow = loop(cell, u, STEPS, x, random_generator())
+    fast = cell.rated_orbit(u, STEPS, x=x, generator=random_generator())
+    assert_close(fast, (slow, cell.rate(slow)), rtol=0, atol=1e-12)
+    assert_close(gradients(*fast), gradients(slow, cell.rate(slow)), rtol=1e-8, atol=1e-8)
+    with torch.no_grad():
+        silent = cell.rated_orbit(u, STEPS, x=x, generator=random_generator())
+    assert_close(silent, (slow, cell.rate(slow)), rtol=0, atol=1e-12)
+
+
+def test_activity_that_was_written_into_has_no_gradient():
+    cell = network()
+    _, rates = cell.rated_orbit(torch.randn(2, N).double().requires_grad_(), 5)
+    rates.detach().zero_()
+    with pytest.raises(RuntimeError, match="inplace"):
+        rates.sum().backward()
+
+
+def test_activity_of_orbits_is_refused_as_orbits_are():
+    cell = snt.SNTCell(2 * torch.eye(2), transfer="linear")
+    with pytest.raises(ValueError, match="by step"):
+        cell.rated_orbit(torch.full((2,), 1e30), 100)
+    with pytest.raises(ValueError, match="x: expected None"):
+        cell.rated_orbit(torch.ones(2), 3, x=torch.ones(1))
+
+
 @pytest.mark.parametrize("name", ["u", "x", *NAMES])
 def test_a_gradient_alone_is_the_same(name):
     cell = network(trainable=() if name in "ux" else (name,))

@@ -77,9 +77,10 @@ class Matrix(NamedTuple):
 
         return add
 
-    def pull(self, J: Tensor, delta: Tensor, out: Tensor) -> Tensor:
-        """Return J^T delta for states as they lie inside, written into `out`."""
-        return torch.mm(J, delta, out=out) if self.upright else torch.mm(delta, J, out=out)
+    def pull(self, J: Tensor, rest: Tensor | None, delta: Tensor, out: Tensor) -> None:
+        """Write rest + J^T delta, or J^T delta, for states as they lie inside into `out`."""
+        pair = (J, delta) if self.upright else (delta, J)
+        torch.mm(*pair, out=out) if rest is None else torch.addmm(rest, *pair, out=out)
 
     def add_outer(self, total: Tensor, delta: Tensor, rates: Tensor) -> None:
         """Add sum_t delta_t rates_t^T of two orbits inside to a total of the entries' shape."""
