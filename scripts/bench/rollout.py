@@ -46,6 +46,23 @@ def products(n: int, rows: int, steps: int) -> Work:
     return run
 
 
+def arithmetic(n: int, rows: int, steps: int) -> Work:
+    """Return the products and the tanh of every state: the floor of what an orbit is made of."""
+    J, U, out, f = (
+        torch.randn(n, n),
+        torch.randn(n, rows),
+        torch.empty(n, rows),
+        torch.empty(n, rows),
+    )
+
+    def run() -> None:
+        for _ in range(steps):
+            torch.tanh(U, out=f)
+            torch.mm(J, f, out=out)
+
+    return run
+
+
 @torch.no_grad()
 def silent(work: Work) -> None:
     work()
@@ -59,6 +76,9 @@ def against_products(bound: str = "", **settings: Any) -> Iterator[Line]:
         what = "".join(f", {name} {value}" for name, value in settings.items())
         name = f"N = {n}, {rows} rows{what}: over products"
         yield Line(name, ours, products(n, rows, steps), limit)
+        if not settings:
+            name = f"N = {n}, {rows} rows: over products and tanh"
+            yield Line(name, ours, arithmetic(n, rows, steps), "")
 
 
 def loop(f: snt.SNTCell, u: Tensor, steps: int, x: Tensor | None = None) -> Tensor:

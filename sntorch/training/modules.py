@@ -90,7 +90,12 @@ class SequenceModel(pl.LightningModule):
         if x.ndim != 3:
             raise ValueError(f"x: expected (B, T, I), got {tuple(x.shape)}")
         features = _features(self.recurrent, x)
-        return self.readout(features[:, -1] if self.when == "last" else features)
+        if self.when == "last":
+            return self.readout(features[:, -1])
+        in_time = features.transpose(0, 1)  # as layers make it; in another order all is copied
+        if in_time.is_contiguous():
+            return self.readout(in_time).transpose(0, 1)
+        return self.readout(features)
 
     def setup(self, stage: str) -> None:
         """Refuse a task that does not fit, before any training."""
