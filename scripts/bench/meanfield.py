@@ -1,22 +1,21 @@
 """What theory costs: a point, a phase diagram of 100 x 100 points, and two-time covariances.
 
-CPU seconds, medians over rounds; everything that is compared runs in turns in one process.  The
-baseline of the two-time theory is the same recursion with a Gauss-Hermite rule of 32 x 32 nodes
+The baseline of the two-time theory is the same recursion with a Gauss-Hermite rule of 32 x 32 nodes
 for every pair of times; the error of both is that of the stationary variance it ends at.
 
-    python scripts/bench/meanfield.py [--rounds 5]
+    python scripts/bench/meanfield.py [--rounds 5] [--only static correlated two_times]
 """
 
 from __future__ import annotations
 
-import argparse
+import math
 import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
+from measure import Figure, Line, Sections, Work, seconds, table
 from torch import Tensor
 
 import sntorch as snt
@@ -54,59 +53,57 @@ def mehler(steps: int) -> float:
     return float(snt.meanfield.evolve(steps, terms=64, **TWO_TIMES).variance[-1])
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """Return the CPU seconds of one call."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def main() -> None:
-    """Print medians and ratios."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    grid = torch.linspace(0.5, 4, 100, dtype=torch.float64)
-    jobs: dict[str, Callable[[], Any]] = {}
-    for name in ("tanh", "erf", "tanh01"):
-        jobs[f"point, {name}"] = lambda name=name: [
-            snt.meanfield.solve(gain=1.5, noise=0.1, transfer=name) for _ in range(10)
-        ]
-        jobs[f"100 x 100 points, {name}"] = lambda name=name: snt.meanfield.solve(
-            gain=grid[:, None], noise=grid / 4, transfer=name
-        )
-    for gain in (2.0, 0.53, 0.51):  # chaos begins at 0.5
-        jobs[f"with leak, gain {gain}"] = lambda gain=gain: snt.meanfield.solve(gain=gain, leak=0.5)
-    std = torch.tensor([[1, 0.8], [0.7, 1.2]], dtype=torch.float64)
-    jobs["two populations with leak"] = lambda: snt.meanfield.populations(
-        gain=2.0, std=std, noise=0.1, leak=0.5
+def ten_points(name: str) -> Work:
+    """Return the work of ten points, each on its own."""
+    return lambda: (
+        [snt.meanfield.solve(gain=1.5, noise=0.1, transfer=name) for _ in range(10)] and None
     )
-    jobs["two times, T = 500"] = lambda: mehler(500)
-    jobs["two times, T = 1000"] = lambda: mehler(1000)
-    jobs["Gauss-Hermite, T = 500"] = lambda: hermite(500)
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for work in jobs.values():
-        work()
-    for _ in range(options.rounds):
-        for name, work in jobs.items():
-            per = 10 if name.startswith("point, ") else 1
-            times[name].append(seconds(work) / per)
-    for name, each in times.items():
-        print(f"{name:28}{1e3 * statistics.median(each):10.2f} ms")
 
-    def ratio(a: str, b: str) -> float:
-        return statistics.median(x / y for x, y in zip(times[a], times[b], strict=True))
 
+def static() -> Iterator[Line | Figure]:
+    """Time a point in milliseconds, and a hundred times a hundred of them over ten."""
+    grid = torch.linspace(0.5, 4, 100, dtype=torch.float64)
     for name in ("tanh", "erf", "tanh01"):
-        print(
-            f"grid over point, {name}: {ratio(f'100 x 100 points, {name}', f'point, {name}'):.1f}"
-        )
-    print(f"T = 1000 over T = 500: {ratio('two times, T = 1000', 'two times, T = 500'):.2f}")
-    print(f"Gauss-Hermite over ours: {ratio('Gauss-Hermite, T = 500', 'two times, T = 500'):.2f}")
-    exact = float(snt.meanfield.solve(**TWO_TIMES).variance)
-    print(f"errors of v: {abs(mehler(500) - exact):.1e} and {abs(hermite(500) - exact):.1e}")
+        points = ten_points(name)
+        points()
+        times = [100 * seconds(points)[0] for _ in range(7)]
+        yield Figure(f"a point, {name}: ms", statistics.median(times), "<= 5")
 
+        def many(name: str = name) -> None:
+            snt.meanfield.solve(gain=grid[:, None], noise=grid / 4, transfer=name)
+
+        yield Line(f"100 x 100 points over ten, {name}", many, points, "<= 6")
+
+
+def correlated() -> Iterator[Line]:
+    """Compare networks with leak, whose covariance in time is found, with points without."""
+    std = torch.tensor([[1, 0.8], [0.7, 1.2]], dtype=torch.float64)
+    points = ten_points("tanh")
+    for gain in (2.0, 0.53, 0.51):  # chaos begins at 0.5
+
+        def leaky(gain: float = gain) -> None:
+            snt.meanfield.solve(gain=gain, leak=0.5)
+
+        yield Line(f"with leak, gain {gain}, over ten points", leaky, points, "")
+
+    def two() -> None:
+        snt.meanfield.populations(gain=2.0, std=std, noise=0.1, leak=0.5)
+
+    yield Line("two populations with leak, over ten points", two, points, "")
+
+
+def two_times() -> Iterator[Line | Figure]:
+    """Compare the recursion in two times with one twice as long, and with another rule."""
+    exact = float(snt.meanfield.solve(**TWO_TIMES).variance)
+    yield Line("T = 1000 over T = 500", lambda: mehler(1000), lambda: mehler(500), "<= 3")
+    yield Line(
+        "Gauss-Hermite over ours, T = 500", lambda: hermite(500), lambda: mehler(500), ">= 2"
+    )
+    yield Figure("log10 of our error of v", math.log10(abs(mehler(500) - exact)))
+    yield Figure("log10 of that of Gauss-Hermite", math.log10(abs(hermite(500) - exact)))
+
+
+SECTIONS: Sections = {"static": static, "correlated": correlated, "two_times": two_times}
 
 if __name__ == "__main__":
-    main()
+    table(SECTIONS, __doc__, rounds=5)

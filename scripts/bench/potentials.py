@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from measure import Line, table
+from measure import Line, Sections, table
 from torch import Tensor
 
 import sntorch as snt
@@ -42,5 +42,7 @@ def losses() -> Iterator[Line]:
         yield Line(f"{name}, over V and its gradient", step(loss), own, bound)
 
 
+SECTIONS: Sections = {"losses": losses}
+
 if __name__ == "__main__":
-    table({"losses": losses}, __doc__, rounds=15)
+    table(SECTIONS, __doc__, rounds=15)

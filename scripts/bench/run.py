@@ -19,15 +19,29 @@ from typing import Any
 
 import couplings
 import lyapunov
+import meanfield
 import plasticity
+import potentials
+import precision
 import response
 import rollout
+import speed_potential
 import torch
 from measure import HEAD, Figure, Sections, figures
 
 BENCHES: dict[str, Sections] = {
     module.__name__: module.SECTIONS
-    for module in (rollout, couplings, lyapunov, response, plasticity)
+    for module in (
+        rollout,
+        couplings,
+        lyapunov,
+        response,
+        plasticity,
+        meanfield,
+        speed_potential,
+        potentials,
+        precision,
+    )
 }
 NAMES = [*BENCHES, *(f"{name}.{part}" for name, parts in BENCHES.items() for part in parts)]
 

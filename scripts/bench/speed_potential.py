@@ -1,7 +1,7 @@
 """Gradient of the speed potential: ours, and what one would write, over two bare matrix products.
 
-All run in turns in one process on the same states; the figures are medians over rounds of the
-ratios of wall times.  E = |F(u) - u|^2 / 2 is differentiated
+On 64 states of 500 neurons; the figures are medians over rounds of ratios of CPU times.
+E = |F(u) - u|^2 / 2 is differentiated
 
 - by hand: the formula of this one network, in as few passes as torch allows;
 - by autograd: of a plain formula (SNT) or torch's fused cell (GRU), for u alone;
@@ -9,24 +9,23 @@ ratios of wall times.  E = |F(u) - u|^2 / 2 is differentiated
   too, which a search for slow points does not want, unless one says ``requires_grad_(False)``;
 - by vmap of grad, row by row.
 
-    python scripts/bench/speed_potential.py [--size 500] [--rows 64] [--rounds 200]
-        [--dtype float64]
+    python scripts/bench/speed_potential.py [--rounds 25] [--only snt gru]
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from measure import Line, Sections, table
 from torch import Tensor, nn
 
 import sntorch as snt
 
 GAIN = 1.5
+SIZE, ROWS = 500, 64
 Step = Callable[[Tensor], Tensor]
 
 
@@ -75,34 +74,6 @@ def gru_by_hand(cell: nn.GRUCell, u: Tensor) -> Tensor:
     return gates @ cell.weight_hh + (z - 1) * move
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return the wall time of one call."""
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
-
-
-def compare(name: str, works: dict[str, Callable[[], Any]], u: Tensor, rounds: int) -> None:
-    """Print the ratios for one network; the first of the works is the two products."""
-    products, ours, *rivals = works
-    with torch.no_grad():
-        for work in works.values():
-            for _ in range(5):
-                work()
-        errors = {rival: float((works[rival]() - works[ours]()).abs().max()) for rival in rivals}
-        times = [{key: seconds(work) for key, work in works.items()} for _ in range(rounds)]
-
-    def ratio(above: str, below: str) -> float:
-        return statistics.median(each[above] / each[below] for each in times)
-
-    print(f"{name}: {tuple(u.shape)}, {u.dtype}, one thread, {rounds} rounds")
-    print(f"    {'':20}{'over products':>15}{'over ours':>12}{'difference':>13}")
-    print(f"    {ours:20}{ratio(ours, products):15.2f}{1:12.2f}")
-    for rival, error in errors.items():
-        both = f"{ratio(rival, products):15.2f}{ratio(rival, ours):12.2f}"
-        print(f"    {rival:20}{both}{error:13.1e}")
-
-
 def works_of(
     module: nn.Module, F: Step, by_hand: Step, f: object, W: Tensor, u: Tensor
 ) -> dict[str, Callable[[], Any]]:
@@ -118,38 +89,58 @@ def works_of(
     }
 
 
-def main() -> None:
-    """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=500)
-    parser.add_argument("--rows", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float64")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    dtype = getattr(torch, options.dtype)
-    J = snt.couplings.gaussian(options.size, dtype=dtype, generator=torch.Generator())
-    u = torch.randn(options.rows, options.size, dtype=dtype, generator=torch.Generator())
-    held = nn.Linear(options.size, options.size, bias=False, dtype=dtype)
+def network(dtype: torch.dtype) -> dict[str, Callable[[], Any]]:
+    """Return the works for an SNT network of 500 neurons."""
+    J = snt.couplings.gaussian(SIZE, dtype=dtype, generator=torch.Generator())
+    u = torch.randn(ROWS, SIZE, dtype=dtype, generator=torch.Generator())
+    held = nn.Linear(SIZE, SIZE, bias=False, dtype=dtype)
     with torch.no_grad():
         held.weight.copy_(J)
     cell = snt.SNTCell(J, gain=GAIN, trainable=())
-    works = works_of(
+    return works_of(
         held, lambda v: held(torch.tanh(GAIN * v)), lambda v: snt_by_hand(J, v), cell, J, u
     )
-    compare("SNT", works, u, options.rounds)
-    gru = nn.GRUCell(1, options.size).to(dtype)
-    W = gru.weight_hh.detach()
-    works = works_of(
-        gru,
-        lambda v: gru(v.new_zeros(*v.shape[:-1], 1), v),
-        lambda v: gru_by_hand(gru, v),
-        gru,
-        W,
+
+
+def gru(dtype: torch.dtype) -> dict[str, Callable[[], Any]]:
+    """Return the works for a GRU of 500 units."""
+    cell = nn.GRUCell(1, SIZE, dtype=dtype)
+    u = torch.randn(ROWS, SIZE, dtype=dtype, generator=torch.Generator())
+    return works_of(
+        cell,
+        lambda v: cell(v.new_zeros(*v.shape[:-1], 1), v),
+        lambda v: gru_by_hand(cell, v),
+        cell,
+        cell.weight_hh.detach(),
         u,
     )
-    compare("GRU", works, u, max(1, options.rounds // 3))
 
+
+def lines(make: Callable[[torch.dtype], dict[str, Callable[[], Any]]]) -> Iterator[Line]:
+    """Compare ours with the two products, and every other way with ours."""
+    for dtype in (torch.float64, torch.float32):
+        works = {name: several(work) for name, work in make(dtype).items()}
+        of = f"{make.__name__}, {str(dtype).removeprefix('torch.')}"
+        yield Line(f"{of}: ours over two products", works["ours"], works["products"], "<= 1.5")
+        for rival in ("by hand", "autograd", "backward()", "vmap of grad"):
+            bound = ">= 1.3" if rival == "backward()" else ""
+            yield Line(f"{of}: {rival} over ours", works[rival], works["ours"], bound)
+
+
+def several(work: Callable[[], Any]) -> Callable[[], Any]:
+    """Return the work done five times, without gradients."""
+
+    def run() -> Any:
+        with torch.no_grad():
+            return [work() for _ in range(5)][-1]
+
+    return run
+
+
+SECTIONS: Sections = {
+    "snt": functools.partial(lines, network),
+    "gru": functools.partial(lines, gru),
+}
 
 if __name__ == "__main__":
-    main()
+    table(SECTIONS, __doc__, rounds=25)
