@@ -125,7 +125,10 @@ def _differentiable(
     read = None if mapped else _read(network, x, (steps, *u.shape[:-1]))
     drive = _drive(network, x if read is None else None, u)
     if sigma is not None:
-        drive = drive + sigma * torch.stack([_draw(u, generator) for _ in range(steps)])
+        B = u.new_empty(steps, *u.shape)
+        for b in B.unbind():  # a draw for each step, whether or not a gradient is asked for
+            b.normal_(generator=generator)
+        drive = torch.addcmul(drive, sigma, B)
     elif read is None:
         drive = drive.expand(steps, *u.shape)
     if mapped:
@@ -296,7 +299,3 @@ def _drive_into(home: Tensor, network: Network, x: Tensor, u: Tensor) -> None:
     flat, W, out = x.reshape(-1, x.shape[-1]), read[1].T, home.view(-1, home.shape[-1])
     theta = network.threshold
     torch.mm(flat, W, out=out) if theta is None else torch.addmm(-theta, flat, W, out=out)
-
-
-def _draw(u: Tensor, generator: torch.Generator | None) -> Tensor:
-    return torch.randn(u.shape, dtype=u.dtype, device=u.device, generator=generator)
