@@ -192,14 +192,18 @@ class SNTCell(Dynamics):
     def jvp(self, u: Tensor, V: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return F and DF V = leak V + J (f' * V), one matrix product for all columns and rows."""
         self.check_frame("V", u, V)
-        rate, slope = self.transfer.with_derivative(self.gain * u)
-        scaled = (self.gain * slope).unsqueeze(-1) * V
-        leak = self.leak
-        number = _number(leak) if V.ndim == 2 and isinstance(self.coupling, Tensor) else None
+        J, gain, leak = self.coupling, self.gain, self.leak
+        rate, slope = self.transfer.with_derivative(gain * u)
+        scaled, rows = (gain * slope).unsqueeze(-1) * V, V.mT
+        dense = isinstance(J, Tensor) and rows.is_contiguous()
+        number = _number(leak) if dense else None
         if number is None:
-            pushed = torch.addcmul(layers.push(self.coupling, scaled), _column(leak), V)
+            pushed = torch.addcmul(layers.push(J, scaled), _column(leak), V)
+        elif V.ndim == 2:  # all in one pass, with the vectors as rows (see `layers.push`)
+            pushed = torch.addmm(rows, scaled.mT, J.T, beta=number).mT
         else:
-            pushed = torch.addmm(V, self.coupling, scaled, beta=number)  # all in one pass
+            flat, vectors = (W.reshape(-1, self.size) for W in (rows, scaled.mT))
+            pushed = torch.addmm(flat, vectors, J.T, beta=number).view(rows.shape).mT
         return self.proceed(u, rate, x), pushed
 
     def pullback(

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 import sntorch as snt
 from sntorch.couplings import Dense, Sparse
 from sntorch.couplings.matrices import Matrix
-from sntorch.dynamics import Dynamics, noise_of
+from sntorch.dynamics import Dynamics, noise_of, step
 
 N, I, STEPS = 5, 2, 37  # more steps than one block of drives
 NAMES = ("coupling", "input_weight", "gain", "leak", "threshold", "noise")
@@ -323,6 +323,16 @@ def test_the_noise_of_a_step_is_one_draw_in_the_shape_of_the_state(make, monkeyp
         same(torch.cat([first, orbit(slice(7, 12), first[-1], stream)]), whole)
         monkeypatch.setattr("sntorch.orbits._BLOCK", 5)
         same(orbit(), whole)
+
+
+@pytest.mark.parametrize("rows", ROWS, ids=str)
+def test_orbits_are_steps_to_the_last_bit(rows):
+    """In chaos another rounding is another orbit, and analyses make steps."""
+    cell, u = network(), torch.randn(*rows, N).double()
+    steps, sigma, stream = [u], noise_of(cell, u), random_generator()
+    for _ in range(STEPS):
+        steps.append(step(cell, steps[-1], None, sigma, stream))
+    assert torch.equal(snt.rollout(cell, u, STEPS, generator=random_generator())[-1], steps[-1])
 
 
 def test_columns_lie_as_sparse_products_like_them(monkeypatch):

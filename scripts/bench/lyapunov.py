@@ -43,12 +43,15 @@ def exponents(cell: Any, u: Tensor, k: int, steps: int, interval: int | str = "a
 
 
 def products(n: int, k: int, steps: int) -> Work:
-    """Return the floor: nothing but J V, `steps` times."""
-    J, V, out = torch.randn(n, n).double(), torch.randn(n, k).double(), torch.empty(n, k).double()
+    """Return the floor: nothing but J V, `steps` times, with the vectors as rows.
+
+    That is the faster order here; with them as columns 10 of them take up to twice the time.
+    """
+    J, V, out = torch.randn(n, n).double(), torch.randn(k, n).double(), torch.empty(k, n).double()
 
     def run() -> None:
         for _ in range(steps):
-            torch.mm(J, V, out=out)
+            torch.mm(V, J.T, out=out)
 
     return run
 
