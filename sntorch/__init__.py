@@ -28,6 +28,7 @@ from sntorch.dynamics import rollout as rollout
 from sntorch.flows import EulerMaruyama as EulerMaruyama
 from sntorch.flows import Flow as Flow
 from sntorch.flows import RungeKutta4 as RungeKutta4
+from sntorch.networks import Networks as Networks
 from sntorch.schedule import scheduled as scheduled
 from sntorch.sequence import SNT as SNT
 from sntorch.surveys import Survey as Survey

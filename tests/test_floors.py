@@ -37,6 +37,7 @@ FLOORS = [
         "reverse",
         "orbits",
         "cells",
+        "networks",
         "sequence",
         "gates",
         "torchcells",
@@ -50,6 +51,7 @@ FLOORS = [
 SAME_FLOOR = {
     ("orbits", "reverse"),
     ("cells", "orbits"),
+    ("networks", "cells"),
     ("sequence", "cells"),
     ("torchcells", "gates"),
     ("plasticity", "cells"),

@@ -180,6 +180,36 @@ def run_large(n: int, degree: int, rows: int, steps: int) -> tuple[float, float,
     return speed, most * 1024 / 1e9, least / 1e9
 
 
+def networks() -> Iterator[Line]:
+    for count, n, rows, steps in ((64, 50, 16, 100), (16, 100, 16, 100), (16, 500, 1, 40)):
+        cells = [cell(n, trainable=(), leak=0.5, gain=1.5) for _ in range(count)]
+        both, u = snt.Networks(cells), torch.randn(rows, count, n)
+
+        def each(cells: Any = cells, u: Tensor = u, steps: int = steps) -> None:
+            for r, one in enumerate(cells):
+                snt.rollout(one, u[:, r], steps)
+
+        def ours(both: Any = both, u: Tensor = u, steps: int = steps) -> None:
+            snt.rollout(both, u, steps)
+
+        slow, fast = functools.partial(silent, each), functools.partial(silent, ours)
+        yield Line(
+            f"{count} networks of {n}, {rows} rows: one by one over ours", slow, fast, ">= 1"
+        )
+        v = u[0].double()
+        doubles = [snt.SNTCell(c.coupling.double(), gain=3.0, trainable=()) for c in cells]
+
+        def spectra(cells: Any = doubles, u: Tensor = v) -> None:
+            for r, one in enumerate(cells):
+                snt.analysis.lyapunov_spectrum(one, u[r], 40, k=4)
+
+        def at_once(both: Any = snt.Networks(doubles), u: Tensor = v) -> None:  # noqa: B008
+            snt.analysis.lyapunov_spectrum(both, u, 40, k=4)
+
+        name = f"{count} networks of {n}, 4 exponents each: one by one over ours"
+        yield Line(name, spectra, at_once, ">= 1")
+
+
 def _nothing(module: nn.Module, x: Tensor) -> None:
     module(x)
 
@@ -192,6 +222,7 @@ SECTIONS: Sections = {
     "large": large,
     "rnn": against_rnn,
     "loop": against_loop,
+    "networks": networks,
     "training": training,
 }
 
