@@ -343,8 +343,7 @@ def add_noise(u: Tensor, sigma: Tensor | None, generator: torch.Generator | None
     if sigma is None:
         return u
     B = torch.randn(u.shape, dtype=u.dtype, device=u.device, generator=generator)
-    # One operation, as in fast orbits: they are these to the last bit.
-    return u + B @ sigma.mT if sigma.ndim == 2 else torch.addcmul(u, sigma, B)
+    return u + (B @ sigma.mT if sigma.ndim == 2 else sigma * B)
 
 
 def noise_of(f: Dynamics, u: Tensor) -> Tensor | None:

@@ -129,7 +129,7 @@ class Networks(Dynamics):
                 place = torch.addcmul(self._drive(drive_at(x, t - 1)), self.leak, last)
                 multiply(place)
                 if sigma is not None:
-                    place = torch.addcmul(place, sigma, B.normal_(generator=generator), out=place)
+                    place.add_(B.normal_(generator=generator).mul_(sigma))
                 if t % every == 0:
                     stored[t // every - 1] = place
                 last = place

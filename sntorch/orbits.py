@@ -128,7 +128,7 @@ def _differentiable(
         B = u.new_empty(steps, *u.shape)
         for b in B.unbind():  # a draw for each step, whether or not a gradient is asked for
             b.normal_(generator=generator)
-        drive = torch.addcmul(drive, sigma, B)
+        drive = drive + sigma * B
     elif read is None:
         drive = drive.expand(steps, *u.shape)
     if mapped:
@@ -165,8 +165,9 @@ def _stepped(
     gain, leak = (None if q is None else frame.inside(q) for q in network[1:3])
     plus, rate = frame.product(), frame.rate(network.transfer, gain, last)
     drives = _drives(network, frame, x, u, None if aside else stored, steps)
-    kicks = itertools.repeat(None, steps) if sigma is None else _kicks(frame, u, generator, steps)
-    sigma = sigma if sigma is None else frame.inside(sigma)
+    kicks = itertools.repeat(None, steps)
+    if sigma is not None:
+        kicks = _kicks(frame, u, sigma, generator, steps)
     with frame.mode():
         for t, (drive, kick) in enumerate(zip(drives, kicks, strict=True), 1):
             home = None if t % every else kept[t // every - 1]
@@ -179,8 +180,8 @@ def _stepped(
             else:
                 rest = torch.addcmul(drive, leak, last, out=place)
             plus(rest, f, place)
-            if kick is not None and sigma is not None:
-                place.addcmul_(sigma, kick)
+            if kick is not None:
+                place.add_(kick)
             if home is not None and home is not place:
                 home.copy_(place)
             last = place
@@ -242,13 +243,13 @@ def _acting(J: Tensor | Coupling) -> Matrix | Coupling:
 
 
 def _kicks(
-    frame: _Frame, u: Tensor, generator: torch.Generator | None, steps: int
+    frame: _Frame, u: Tensor, sigma: Tensor, generator: torch.Generator | None, steps: int
 ) -> Iterator[Tensor]:
-    """Yield B of every step, always in the same place."""
+    """Yield sigma B of every step, always in the same place, rounded as `add_noise` does."""
     B = torch.empty_like(u, memory_format=torch.contiguous_format)
     lying = frame.inside(B)
     for _ in range(steps):
-        B.normal_(generator=generator)
+        B.normal_(generator=generator).mul_(sigma)
         yield lying
 
 
