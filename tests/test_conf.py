@@ -155,6 +155,23 @@ def test_no_python_file_hides_among_the_configurations():
     assert not list(CONF.rglob("*.py"))
 
 
+@pytest.mark.parametrize(("task", "goal"), [("digits_rows", "maximize"), ("lorenz", "minimize")])
+def test_a_search_goes_where_the_task_has_its_best(task, goal):
+    written = OmegaConf.load(CONF / "hydra" / "sweeper" / "search.yaml")
+    cfg = OmegaConf.merge(composed([f"task={task}"]), {"search": written})
+    assert cfg.search.direction == goal
+
+
+@pytest.mark.parametrize(("task", "goal"), [("digits_rows", "maximize"), ("lorenz", "minimize")])
+def test_a_search_names_what_its_sweeper_knows(task, goal):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        overrides = [f"task={task}", "hydra/sweeper=search"]
+        cfg = compose("config", overrides=overrides, return_hydra_config=True)
+    found: Any = cfg.hydra.sweeper
+    assert (found.direction, found.sampler.seed, found.n_trials) == (goal, 0, 20)
+
+
 def test_the_example_for_a_cluster_names_what_its_launcher_knows():
     launchers = pytest.importorskip("hydra_plugins.hydra_submitit_launcher.submitit_launcher")
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -21,7 +21,11 @@ from sntorch.training.tasks import IGNORED
 
 __all__ = ["NeuroGymTask"]
 
-_GOOD: dict[str, float] = {}
+_GOOD = {  # by environment and what is uncounted
+    ("PerceptualDecisionMaking-v0", 0): 0.88,
+    ("ContextDecisionMaking-v0", 0): 0.93,
+    ("GoNogo-v0", None): 0.99,
+}
 _PROBED = 64  # sequences from which chance is told
 
 
@@ -30,9 +34,13 @@ class NeuroGymTask(Generated):
 
     A sequence starts with a trial, and trials follow each other until it is full.  Discrete actions
     are classes, others numbers to predict.  In most tasks the answer is nearly always to wait: see
-    `uncounted`.  ``chance`` is what the best constant answer scores, told from 64 sequences;
-    ``good`` is known where it was measured (GOOD), else NaN.  A few environments keep a state that
-    no seed reaches, so that their sequences differ from run to run: HierarchicalReasoning-v0.
+    `uncounted`.  ``chance`` is what the best constant answer scores, told from 64 sequences.
+
+    ``good`` is known where a GRU of 128 units was trained, 25 epochs, 2 seeds, else NaN: 0.88 for
+    PerceptualDecisionMaking-v0 (it came to 0.894) and 0.93 for ContextDecisionMaking-v0 (0.948),
+    both with ``uncounted=0``, 0.99 for GoNogo-v0 (1.000).  On DelayMatchSample-v0 it stayed near
+    chance, 0.53.  HierarchicalReasoning-v0 keeps a state that no seed reaches: its sequences differ
+    from run to run.
 
     Parameters
     ----------
@@ -105,7 +113,7 @@ class NeuroGymTask(Generated):
         self.steps = checks.count("steps", steps, low=longest)
         self.uncounted = self._checked(uncounted)
         self.chance = self._constant()
-        self.good = _GOOD.get(self.name, math.nan)
+        self.good = _GOOD.get((self.name, self.uncounted), math.nan)
 
     def draw(self, size: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         """Return what is seen and what should be answered."""

@@ -18,7 +18,8 @@ class MemoryTask(Generated):
 
     x uniform with variance 1, and 0 before the sequence.  Predicting 0 has a mean squared error of
     1 - (D + 1) / (2 T), which is chance; an error e is a memory of D (1 - e / chance) values, which
-    `sntorch.analysis.memory_capacity` measures with a readout that is solved for.  GOOD
+    `sntorch.analysis.memory_capacity` measures with a readout that is solved for.  0.01 is good: a
+    GRU of 128 units comes to 0.0006 in 40 epochs, 9.99 of 10 values.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class MemoryTask(Generated):
     """
 
     kind, when = "regression", "every"
-    input_size = 1
+    input_size, good = 1, 0.01
 
     def __init__(
         self,
@@ -65,7 +66,6 @@ class MemoryTask(Generated):
         self.steps = checks.count("steps", steps, low=2)
         self.output_size = checks.count("delays", delays, high=steps - 1)
         self.chance = 1 - (delays + 1) / (2 * steps)
-        self.good = 0.1
 
     def draw(self, size: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         """Return the stream and its past."""

@@ -174,6 +174,7 @@ def test_real_environments(env, sizes, kind, chance):
     assert task.parts["train"].tensors[0].isfinite().all()
     if chance is not None:
         assert task.chance == pytest.approx(chance, abs=0.08)
+    assert not task.good < task.chance  # NaN where nobody measured
 
 
 def test_a_name_that_is_none_and_answers_that_are_none_are_refused():
