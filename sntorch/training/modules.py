@@ -20,6 +20,7 @@ from sntorch.cells import SNTCell
 from sntorch.dynamics import Dynamics, as_dynamics
 from sntorch.plasticity import PlasticSNTCell
 from sntorch.sequence import SNT
+from sntorch.training.sharding import clip_norm, shared_parts
 from sntorch.training.tasks import IGNORED, Task
 
 __all__ = ["SequenceModel"]
@@ -145,6 +146,18 @@ class SequenceModel(pl.LightningModule):
         if self.scheduler is None:
             return optimizer
         return [optimizer], [{"scheduler": self.scheduler(optimizer), "interval": "epoch"}]
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the trainer says; a norm is over all rows where processes share the couplings."""
+        if gradient_clip_val and gradient_clip_algorithm != "value" and shared_parts(self):
+            clip_norm(self, gradient_clip_val)
+            return
+        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def _evaluate(self, batch: tuple[Tensor, Tensor], stage: str) -> None:
         x, y = batch

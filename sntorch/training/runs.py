@@ -18,7 +18,6 @@ from torch import distributed
 from sntorch.dynamics import Dynamics
 from sntorch.results import TrainingHistory
 from sntorch.training.monitor import Monitor
-from sntorch.training.tasks import processes_of_the_run
 
 __all__ = ["ExactResume", "RunRecorder"]
 
@@ -52,7 +51,7 @@ class ExactResume(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the random streams: torch, CUDA, numpy, python, and those of the cells."""
-        first, *others = _told(_streams(pl_module))
+        first, *others = _told(trainer, _streams(pl_module))
         checkpoint[self.key] = first | ({"others": others} if others else {})
         for logger in trainer.loggers:
             logger.save()
@@ -184,12 +183,11 @@ def _streams(pl_module: pl.LightningModule) -> dict[str, Any]:
     }
 
 
-def _told(mine: dict[str, Any]) -> list[dict[str, Any]]:
+def _told(trainer: pl.Trainer, mine: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what all processes say, in their order; Lightning has them all save together."""
-    _, processes = processes_of_the_run()
-    if processes == 1:
+    if trainer.world_size == 1:
         return [mine]
-    said: list[Any] = [None] * processes
+    said: list[Any] = [None] * trainer.world_size
     distributed.all_gather_object(said, mine)
     return said
 
