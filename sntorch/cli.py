@@ -30,6 +30,7 @@ import json
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -215,6 +216,7 @@ def _run_dir(output: str, resume: str | None, name: str) -> str:
 def _resumed(cfg: DictConfig, folder: pathlib.Path, overrides: list[str]) -> DictConfig:
     """Return the configuration of the interrupted run with the plain overrides of this one."""
     saved: Any = OmegaConf.load(folder / "config.yaml")
+    _complete(saved, cfg, folder)
     for override in overrides:
         key = override.partition("=")[0]
         value = OmegaConf.select(saved, key)
@@ -223,6 +225,17 @@ def _resumed(cfg: DictConfig, folder: pathlib.Path, overrides: list[str]) -> Dic
         OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
     saved.resume = str(folder)
     return saved
+
+
+def _complete(saved: Any, cfg: DictConfig, folder: pathlib.Path) -> None:
+    """Add what the configuration of an older version lacks, and say so."""
+    missing = [str(key) for key in cfg if key not in saved]
+    now: Any = OmegaConf.to_container(cfg)  # unresolved: it refers to what the run has
+    for key in missing:
+        saved[key] = now[key]
+    if missing:
+        listed = ", ".join(missing)
+        warnings.warn(f"resume: {folder} is of an older sntorch, without {listed}", stacklevel=2)
 
 
 def _trainer(

@@ -12,7 +12,11 @@ import time
 import pytest
 import torch
 from forks import forked
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sntorch import cli, config_dir
 
 QUICK = ["experiment=quick", "callbacks.flux.steps=40", "task.batch_size=128"]
 
@@ -74,6 +78,25 @@ def test_wrong_values_are_refused_before_training(tmp_path):
         assert "Epoch 0" not in output
     assert blocked.read_text() == ""
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_a_run_of_an_older_version_is_completed_and_what_it_lacks_is_named(tmp_path):
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        old = compose("config", overrides=["task=digits_rows", "cell.gain=1.7"])
+        now = compose("config", overrides=["num_threads=2"])
+    OmegaConf.set_struct(old, False)
+    old.hydra = None
+    old.metric = "val/loss"
+    for key in ("title", "checkpoint"):
+        del old[key]
+    OmegaConf.save(old, tmp_path / "config.yaml")
+    with pytest.warns(UserWarning, match="is of an older sntorch, without title, checkpoint$"):
+        resumed = cli._resumed(now, tmp_path, ["num_threads=2"])
+    assert (resumed.cell.gain, resumed.num_threads, resumed.title) == (1.7, 2, None)
+    assert resumed.checkpoint.monitor == "val/loss"  # as it is there
+    OmegaConf.save(resumed, tmp_path / "config.yaml")  # now there is nothing to say
+    with pytest.raises(ValueError, match="resume: expected overrides of single values, got task="):
+        cli._resumed(now, tmp_path, ["task=copy"])
 
 
 # A whole run
