@@ -1,7 +1,8 @@
 """Tasks of NeuroGym: trials of cognitive experiments, one after the other.
 
 NeuroGym (extra ``sntorch[neurogym]``) makes each trial with what is seen at every step and what
-should be answered there; nothing is rewarded here, the answers are learned.
+should be answered there; nothing is rewarded here, the answers are learned.  Version 2.3.1 asks for
+numpy 2.2 and matplotlib 3.10, so that it wants an environment of its own; it also ran with 2.4.
 """
 
 from __future__ import annotations

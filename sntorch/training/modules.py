@@ -20,7 +20,7 @@ from sntorch.cells import SNTCell
 from sntorch.dynamics import Dynamics, as_dynamics
 from sntorch.plasticity import PlasticSNTCell
 from sntorch.sequence import SNT
-from sntorch.training.sharding import clip_norm, shared_parts
+from sntorch.training.sharding import clip_norm, one_share, shared_parts
 from sntorch.training.tasks import IGNORED, Task
 
 __all__ = ["SequenceModel"]
@@ -95,7 +95,8 @@ class SequenceModel(pl.LightningModule):
         return self.readout(features[:, -1] if self.when == "last" else features)
 
     def setup(self, stage: str) -> None:
-        """Refuse a task that does not fit, before any training."""
+        """Refuse a task or a strategy that does not fit, before any training."""
+        one_share(self, self.trainer.world_size)
         task = getattr(self.trainer, "datamodule", None)
         if isinstance(task, Task):
             self.check_task(task)

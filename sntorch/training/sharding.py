@@ -6,17 +6,31 @@ of its own; only the couplings `Sharded` are not the same in all of them.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from sntorch.couplings import Sharded
 
-__all__ = ["clip_norm", "shared_parts"]
+__all__ = ["clip_norm", "one_share", "shared_parts"]
 
 
 def shared_parts(model: nn.Module) -> list[Sharded]:
     """Return the couplings of which this process holds some rows."""
     return [part for part in model.modules() if isinstance(part, Sharded)]
+
+
+def one_share(model: nn.Module, processes: int) -> None:
+    """Refuse a trainer that shares out the data among processes that share the rows of J.
+
+    Raises
+    ------
+    ValueError
+        If there are such rows, and more than one process.
+    """
+    if processes > 1 and shared_parts(model):
+        raise ValueError(
+            "trainer.devices: expected 1 and no strategy, since the processes of the team share "
+            f"the rows of the couplings; got {processes} processes"
+        )
 
 
 def clip_norm(model: nn.Module, largest: float) -> Tensor:
@@ -33,5 +47,6 @@ def clip_norm(model: nn.Module, largest: float) -> Tensor:
         here = [p.grad.square().sum() for p in part.parameters() if p.grad is not None]
         total = total + part.team.sum(sum(here, total.new_zeros(())))
     norm = total.sqrt()
-    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
+    for gradient in gradients:
+        gradient.mul_((largest / (norm + 1e-6)).clamp(max=1.0))
     return norm

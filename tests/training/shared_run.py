@@ -2,9 +2,11 @@
 
 import pathlib
 import sys
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 import sntorch as snt
 from sntorch.couplings import Sharded, Team
@@ -13,10 +15,10 @@ from sntorch.training import ExactResume, FlipFlopTask, LyapunovMonitor, RunReco
 N, CLIP = 9, 0.05
 
 
-def train(coupling, folder, clip=CLIP):
+def train(coupling, folder, clip: float | None = CLIP):
     """Return the weights that all processes have alike, the rows of J here, and what was logged."""
     torch.default_generator.manual_seed(2)
-    cell = snt.SNTCell(
+    cell: Any = snt.SNTCell(
         coupling,
         gain=1.3,
         leak=0.2,
@@ -25,8 +27,8 @@ def train(coupling, folder, clip=CLIP):
         trainable=("coupling", "input_weight"),
     )
     layer = snt.SNT(cell, batch_first=True, output="rate")
-    model = SequenceModel(layer, 2, kind="regression", when="every")
-    last = pl.callbacks.ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True)
+    model: Any = SequenceModel(layer, 2, kind="regression", when="every")
+    last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True)
     trainer = pl.Trainer(
         max_epochs=2, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=1, gradient_clip_val=clip,

@@ -2,6 +2,7 @@
 
 import sys
 from types import SimpleNamespace as Space
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ class Following(Matching):
         self.gt = 3 * self.ob + 1
 
 
-SMALL = {"steps": 20, "sequences": 200, "held_out": 16, "batch_size": 16}
+SMALL: dict[str, Any] = {"steps": 20, "sequences": 200, "held_out": 16, "batch_size": 16}
 
 
 def made(env, **settings):

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -12,7 +13,10 @@ from shared_run import CLIP, N, matrix, train
 from torch import nn
 from torch.testing import assert_close
 
-from sntorch.training.sharding import clip_norm, shared_parts
+import sntorch as snt
+from sntorch.couplings import Sharded, Team
+from sntorch.training import SequenceModel
+from sntorch.training.sharding import clip_norm, one_share, shared_parts
 
 RUN = pathlib.Path(__file__).with_name("shared_run.py")
 
@@ -41,6 +45,28 @@ def test_processes_that_share_the_rows_learn_what_one_learns(tmp_path):
     for name, value in whole["logged"].items():
         assert first["logged"][name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
     assert all((tmp_path / str(rank) / "last.ckpt").is_file() for rank in range(2))
+
+
+def test_rows_and_data_are_not_shared_at_once(monkeypatch):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    told = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with Team() as team:
+        cell = snt.SNTCell(Sharded(matrix(), team), input_size=2)
+        model = SequenceModel(snt.SNT(cell, batch_first=True), 2)
+        one_share(model, 1)
+        with pytest.raises(ValueError, match=r"trainer.devices: expected 1 and .* got 2 processes"):
+            one_share(model, 2)
+        model(torch.randn(4, 5, 2)).square().sum().backward()
+        gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+        norm = torch.cat([g.flatten() for g in gradients]).norm()
+        assert_close(clip_norm(model, 0.5 * float(norm)), norm)
+        after = [p.grad for p in model.parameters() if p.grad is not None]
+        assert_close(after, [g / 2 for g in gradients], rtol=1e-4, atol=1e-7)
+    one_share(nn.Linear(2, 2), 2)
 
 
 @pytest.mark.parametrize("largest", [CLIP, 1e3])
