@@ -36,7 +36,7 @@ def train(coupling, folder, clip: float | None = CLIP):
     )  # fmt: skip
     task = FlipFlopTask(bits=2, steps=8, sequences=48, held_out=20, batch_size=16, seed=3)
     trainer.fit(model, task)
-    J = cell.coupling.block.weight if isinstance(cell.coupling, Sharded) else cell.coupling
+    J: Any = cell.coupling.block.weight if isinstance(cell.coupling, Sharded) else cell.coupling
     alike = torch.cat(
         [cell.input_weight.flatten(), *(p.flatten() for p in model.readout.parameters())]
     )
