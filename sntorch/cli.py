@@ -48,7 +48,7 @@ from sntorch.studies.study import write
 from sntorch.training import ConfigStamp, ExactResume, RunRecorder
 from sntorch.training.checkpoints import Saved, read, restore
 from sntorch.training.dashboard import describe
-from sntorch.training.experiment import conduct, prepare, steps_at, table
+from sntorch.training.experiment import conduct, prepare, starts_anew, steps_at, table
 from sntorch.training.files import write_text
 
 __all__ = ["main", "study", "train", "validate"]
@@ -72,6 +72,7 @@ def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
         restore("resume", model, saved, config)
     last = None if saved is None else saved.file
     trainer = _trainer(cfg, config, folder, last)
+    _check_launcher(trainer)
     if trainer.is_global_zero:
         write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     history, tested = conduct(trainer, model, task, folder=folder, title=title, checkpoint=last)
@@ -225,6 +226,19 @@ def _resumed(cfg: DictConfig, folder: pathlib.Path, overrides: list[str]) -> Dic
         OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
     saved.resume = str(folder)
     return saved
+
+
+def _check_launcher(trainer: Any) -> None:
+    """Refuse several processes a run where a launcher of sweeps was started by other words."""
+    found = HydraConfig.get() if HydraConfig.initialized() else None
+    if found is None or found.mode != RunMode.MULTIRUN or not starts_anew(trainer):
+        return
+    launcher = found.runtime.choices["hydra/launcher"]
+    if launcher != "basic":
+        raise ValueError(
+            f"trainer.strategy: expected one process a run with hydra/launcher={launcher}, which "
+            f"cannot start the others, or hydra/launcher=basic; got {trainer.world_size} processes"
+        )
 
 
 def _complete(saved: Any, cfg: DictConfig, folder: pathlib.Path) -> None:

@@ -10,9 +10,11 @@ import sys
 import time
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from forks import forked
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -97,6 +99,32 @@ def test_a_run_of_an_older_version_is_completed_and_what_it_lacks_is_named(tmp_p
     OmegaConf.save(resumed, tmp_path / "config.yaml")  # now there is nothing to say
     with pytest.raises(ValueError, match="resume: expected overrides of single values, got task="):
         cli._resumed(now, tmp_path, ["task=copy"])
+
+
+@pytest.mark.parametrize(
+    ("launcher", "settings", "refused"),
+    [
+        ("submitit_local", {"devices": 2, "strategy": "ddp"}, True),
+        ("basic", {"devices": 2, "strategy": "ddp"}, False),
+        ("submitit_local", {"devices": 1}, False),
+    ],
+)
+def test_several_processes_are_refused_where_a_launcher_cannot_start_them(
+    launcher, settings, refused, monkeypatch
+):
+    if launcher != "basic":
+        pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    overrides = [f"hydra/launcher={launcher}", "hydra.mode=MULTIRUN"]
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        cfg = compose("config", overrides=overrides, return_hydra_config=True)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", cfg)
+    runner = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **settings)
+    if not refused:
+        return cli._check_launcher(runner)
+    with pytest.raises(
+        ValueError, match=r"trainer.strategy: expected one .*=submitit_local.* got 2"
+    ):
+        cli._check_launcher(runner)
 
 
 # A whole run
