@@ -30,6 +30,7 @@ import json
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ from sntorch.studies.study import write
 from sntorch.training import ConfigStamp, ExactResume, RunRecorder
 from sntorch.training.checkpoints import Saved, read, restore
 from sntorch.training.dashboard import describe
-from sntorch.training.experiment import conduct, prepare, steps_at, table
+from sntorch.training.experiment import conduct, prepare, starts_anew, steps_at, table
 from sntorch.training.files import write_text
 
 __all__ = ["main", "study", "train", "validate"]
@@ -71,6 +72,7 @@ def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
         restore("resume", model, saved, config)
     last = None if saved is None else saved.file
     trainer = _trainer(cfg, config, folder, last)
+    _check_launcher(trainer)
     if trainer.is_global_zero:
         write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     history, tested = conduct(trainer, model, task, folder=folder, title=title, checkpoint=last)
@@ -215,6 +217,7 @@ def _run_dir(output: str, resume: str | None, name: str) -> str:
 def _resumed(cfg: DictConfig, folder: pathlib.Path, overrides: list[str]) -> DictConfig:
     """Return the configuration of the interrupted run with the plain overrides of this one."""
     saved: Any = OmegaConf.load(folder / "config.yaml")
+    _complete(saved, cfg, folder)
     for override in overrides:
         key = override.partition("=")[0]
         value = OmegaConf.select(saved, key)
@@ -223,6 +226,30 @@ def _resumed(cfg: DictConfig, folder: pathlib.Path, overrides: list[str]) -> Dic
         OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
     saved.resume = str(folder)
     return saved
+
+
+def _check_launcher(trainer: Any) -> None:
+    """Refuse several processes a run where a launcher of sweeps was started by other words."""
+    found = HydraConfig.get() if HydraConfig.initialized() else None
+    if found is None or found.mode != RunMode.MULTIRUN or not starts_anew(trainer):
+        return
+    launcher = found.runtime.choices["hydra/launcher"]
+    if launcher != "basic":
+        raise ValueError(
+            f"trainer.strategy: expected one process a run with hydra/launcher={launcher}, which "
+            f"cannot start the others, or hydra/launcher=basic; got {trainer.world_size} processes"
+        )
+
+
+def _complete(saved: Any, cfg: DictConfig, folder: pathlib.Path) -> None:
+    """Add what the configuration of an older version lacks, and say so."""
+    missing = [str(key) for key in cfg if key not in saved]
+    now: Any = OmegaConf.to_container(cfg)  # unresolved: it refers to what the run has
+    for key in missing:
+        saved[key] = now[key]
+    if missing:
+        listed = ", ".join(missing)
+        warnings.warn(f"resume: {folder} is of an older sntorch, without {listed}", stacklevel=2)
 
 
 def _trainer(

@@ -10,9 +10,15 @@ import sys
 import time
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from forks import forked
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sntorch import cli, config_dir
 
 QUICK = ["experiment=quick", "callbacks.flux.steps=40", "task.batch_size=128"]
 
@@ -74,6 +80,51 @@ def test_wrong_values_are_refused_before_training(tmp_path):
         assert "Epoch 0" not in output
     assert blocked.read_text() == ""
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_a_run_of_an_older_version_is_completed_and_what_it_lacks_is_named(tmp_path):
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        old = compose("config", overrides=["task=digits_rows", "cell.gain=1.7"])
+        now = compose("config", overrides=["num_threads=2"])
+    OmegaConf.set_struct(old, False)
+    old.hydra = None
+    old.metric = "val/loss"
+    for key in ("title", "checkpoint"):
+        del old[key]
+    OmegaConf.save(old, tmp_path / "config.yaml")
+    with pytest.warns(UserWarning, match="is of an older sntorch, without title, checkpoint$"):
+        resumed = cli._resumed(now, tmp_path, ["num_threads=2"])
+    assert (resumed.cell.gain, resumed.num_threads, resumed.title) == (1.7, 2, None)
+    assert resumed.checkpoint.monitor == "val/loss"  # as it is there
+    OmegaConf.save(resumed, tmp_path / "config.yaml")  # now there is nothing to say
+    with pytest.raises(ValueError, match="resume: expected overrides of single values, got task="):
+        cli._resumed(now, tmp_path, ["task=copy"])
+
+
+@pytest.mark.parametrize(
+    ("launcher", "settings", "refused"),
+    [
+        ("submitit_local", {"devices": 2, "strategy": "ddp"}, True),
+        ("basic", {"devices": 2, "strategy": "ddp"}, False),
+        ("submitit_local", {"devices": 1}, False),
+    ],
+)
+def test_several_processes_are_refused_where_a_launcher_cannot_start_them(
+    launcher, settings, refused, monkeypatch
+):
+    if launcher != "basic":
+        pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    overrides = [f"hydra/launcher={launcher}", "hydra.mode=MULTIRUN"]
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        cfg = compose("config", overrides=overrides, return_hydra_config=True)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", cfg)
+    runner = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **settings)
+    if not refused:
+        return cli._check_launcher(runner)
+    with pytest.raises(
+        ValueError, match=r"trainer.strategy: expected one .*=submitit_local.* got 2"
+    ):
+        cli._check_launcher(runner)
 
 
 # A whole run

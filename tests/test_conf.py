@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.errors import ConfigCompositionException
+from hydra.errors import ConfigCompositionException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -71,10 +71,20 @@ def test_every_key_is_an_argument_of_its_target(overrides):
             signature.bind_partial(**keys)
 
 
+def made(task):
+    """Return the task, unless it needs an extra that is not here."""
+    try:
+        return instantiate(task)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ImportError) and "pip install sntorch[" in str(error):
+            pytest.skip(str(error.__cause__))
+        raise
+
+
 @pytest.mark.parametrize("overrides", OVERRIDES, ids=" ".join)
 def test_model_task_and_monitors_are_built_and_fit_each_other(overrides):
     cfg = composed(overrides)
-    model, task = instantiate(cfg.model), instantiate(cfg.task)
+    model, task = instantiate(cfg.model), made(cfg.task)
     task.setup("fit")
     x, _ = next(iter(task.val_dataloader()))
     shape = (4, task.output_size) if task.when == "last" else (4, x.shape[1], task.output_size)
@@ -143,6 +153,23 @@ def test_a_typo_is_refused_by_name(override):
 
 def test_no_python_file_hides_among_the_configurations():
     assert not list(CONF.rglob("*.py"))
+
+
+@pytest.mark.parametrize(("task", "goal"), [("digits_rows", "maximize"), ("lorenz", "minimize")])
+def test_a_search_goes_where_the_task_has_its_best(task, goal):
+    written = OmegaConf.load(CONF / "hydra" / "sweeper" / "search.yaml")
+    cfg = OmegaConf.merge(composed([f"task={task}"]), {"search": written})
+    assert cfg.search.direction == goal
+
+
+@pytest.mark.parametrize(("task", "goal"), [("digits_rows", "maximize"), ("lorenz", "minimize")])
+def test_a_search_names_what_its_sweeper_knows(task, goal):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        overrides = [f"task={task}", "hydra/sweeper=search"]
+        cfg = compose("config", overrides=overrides, return_hydra_config=True)
+    found: Any = cfg.hydra.sweeper
+    assert (found.direction, found.sampler.seed, found.n_trials) == (goal, 0, 20)
 
 
 def test_the_example_for_a_cluster_names_what_its_launcher_knows():

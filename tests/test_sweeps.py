@@ -216,15 +216,50 @@ def test_launchers_work(whole):
 
 
 @pytest.mark.slow
-def test_two_processes_write_one_folder(tmp_path):
-    processes = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]
-    words = [*SMALL, *processes, f"output={tmp_path}"]
+def test_a_killed_search_finds_its_runs_again(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    search = ["-m", *SMALL, "hydra/sweeper=search", "hydra.sweeper.n_trials=3"]
+    commands = [
+        [*search, "cell.gain=interval(0.5,2)", f"hydra.sweep.dir={tmp_path / 'search'}"],
+        [f"resume={tmp_path / 'search'}"],
+    ]
+    until = {0: f"{tmp_path}/search/1/checkpoints/last.ckpt"}
+    (killed, first), (status, output) = forked(tmp_path, commands, until=until)
+    assert killed == -9, first
+    assert status == 0, output
+    assert output.count("finished before: ") == 1
+    sweep = snt.collect(tmp_path / "search")
+    assert sweep.finished.tolist() == [True] * 3
+    found = OmegaConf.load(tmp_path / "search" / "optimization_results.yaml")
+    assert found.best_value == pytest.approx(float(sweep.measured["val/accuracy"].max()))
+    gains = sweep.values["cell.gain"]
+    assert found.best_params["cell.gain"] == gains[int(sweep.measured["val/accuracy"].argmax())]
+
+
+PROCESSES = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]
+
+
+def several(*words):
+    """Run the command as a user does, since it starts its other processes itself."""
     done = subprocess.run(
-        [sys.executable, "-m", "sntorch.cli", *words], capture_output=True, text=True, timeout=600
-    )
+        [sys.executable, "-m", "sntorch.cli", *words, *SMALL, *PROCESSES],
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_folder_alone_and_in_a_sweep(tmp_path):
+    assert several(f"output={tmp_path}", "seed=1").count("test accuracy") == 1
     (run,) = [path for path in tmp_path.iterdir() if path.is_dir()]
     assert (run / "result.json").is_file()
-    assert done.stdout.count("test accuracy") == 1
     rows = (run / "history.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2"]
+    sweep = tmp_path / "sweep"
+    assert several("-m", "seed=0,1", f"hydra.sweep.dir={sweep}").count("test accuracy") == 2
+    assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == ["0", "1"]
+    assert snt.collect(sweep).finished.all()
+    alone = final_weights(run)
+    for key, value in final_weights(sweep / "1").items():
+        assert torch.equal(value, alone[key]), key

@@ -7,6 +7,7 @@ from sntorch.training.callbacks import MeanFieldMonitor as MeanFieldMonitor
 from sntorch.training.callbacks import SpectrumMonitor as SpectrumMonitor
 from sntorch.training.checkpoints import AtomicCheckpointIO as AtomicCheckpointIO
 from sntorch.training.checkpoints import ConfigStamp as ConfigStamp
+from sntorch.training.cognitive import NeuroGymTask as NeuroGymTask
 from sntorch.training.decomposition import OrthogonalDecomposition as OrthogonalDecomposition
 from sntorch.training.ensemble import at_edge as at_edge
 from sntorch.training.flossing import GradientFlossing as GradientFlossing
@@ -26,6 +27,8 @@ from sntorch.training.plasticity import LocalRule as LocalRule
 from sntorch.training.plasticity import PlasticityMonitor as PlasticityMonitor
 from sntorch.training.potentials import PotentialLearner as PotentialLearner
 from sntorch.training.pretrained import trained_gru as trained_gru
+from sntorch.training.recall import MemoryTask as MemoryTask
+from sntorch.training.recordings import LaserTask as LaserTask
 from sntorch.training.reservoir import fit_readout as fit_readout
 from sntorch.training.runs import ExactResume as ExactResume
 from sntorch.training.runs import RunRecorder as RunRecorder

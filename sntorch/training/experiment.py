@@ -18,14 +18,17 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
+from pytorch_lightning.strategies.launchers import (
+    _MultiProcessingLauncher,
+    _SubprocessScriptLauncher,
+)
 
 from sntorch.plot import report
 from sntorch.results import TrainingHistory
 from sntorch.training.files import is_full, write_text
 from sntorch.training.runs import RunRecorder
 
-__all__ = ["conduct", "prepare", "steps_at", "table"]
+__all__ = ["conduct", "prepare", "starts_anew", "steps_at", "table"]
 
 _TABLE = {
     "largest Lyapunov exponent (nats/step)": "lyapunov/max",
@@ -52,6 +55,11 @@ def prepare(seed: int, threads: int) -> None:
 def steps_at(checkpoint: pathlib.Path) -> int:
     """Return how many training steps a checkpoint has behind it."""
     return torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]
+
+
+def starts_anew(trainer: pl.Trainer) -> bool:
+    """Tell whether a run starts its other processes by the words that started this one."""
+    return isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher)
 
 
 def conduct(

@@ -12,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 from torchmetrics import Metric
 
 from sntorch import checks
@@ -19,6 +20,7 @@ from sntorch.cells import SNTCell
 from sntorch.dynamics import Dynamics, as_dynamics
 from sntorch.plasticity import PlasticSNTCell
 from sntorch.sequence import SNT
+from sntorch.training.sharding import clip_norm, one_share, shared_parts
 from sntorch.training.tasks import IGNORED, Task
 
 __all__ = ["SequenceModel"]
@@ -98,7 +100,8 @@ class SequenceModel(pl.LightningModule):
         return self.readout(features)
 
     def setup(self, stage: str) -> None:
-        """Refuse a task that does not fit, before any training."""
+        """Refuse a task or a strategy that does not fit, before any training."""
+        one_share(self, self.trainer.world_size)
         task = getattr(self.trainer, "datamodule", None)
         if isinstance(task, Task):
             self.check_task(task)
@@ -109,7 +112,7 @@ class SequenceModel(pl.LightningModule):
         Raises
         ------
         ValueError
-            Naming what the task has and the model has not.
+            Naming what the task has and the model has not, or a class that is none.
         """
         mine: dict[str, Any] = {
             "input_size": getattr(self.recurrent, "input_size", task.input_size),
@@ -122,6 +125,10 @@ class SequenceModel(pl.LightningModule):
             if value != wanted:
                 kind = type(task).__name__
                 raise ValueError(f"{name}: expected {wanted!r}, that of {kind}, got {value!r}")
+        if self.kind == "classification":
+            for part, data in task.parts.items():
+                if isinstance(data, TensorDataset):  # a task of the user may have another
+                    self._check_classes(f"y of {part}", data.tensors[1])
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of a batch and log it at every step."""
@@ -146,6 +153,18 @@ class SequenceModel(pl.LightningModule):
             return optimizer
         return [optimizer], [{"scheduler": self.scheduler(optimizer), "interval": "epoch"}]
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the trainer says; a norm is over all rows where processes share the couplings."""
+        if gradient_clip_val and gradient_clip_algorithm != "value" and shared_parts(self):
+            clip_norm(self, gradient_clip_val)
+            return
+        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
     def _evaluate(self, batch: tuple[Tensor, Tensor], stage: str) -> None:
         x, y = batch
         prediction = self(x)
@@ -159,9 +178,22 @@ class SequenceModel(pl.LightningModule):
             self.log(name, mean, prog_bar=True, on_step=False, on_epoch=True)
 
     def _loss(self, prediction: Tensor, y: Tensor) -> Tensor:
+        shape = prediction.shape if self.kind == "regression" else prediction.shape[:-1]
+        if y.shape != shape:  # which torch would stretch
+            raise ValueError(f"y: expected {tuple(shape)}, got {tuple(y.shape)}")
         if self.kind == "regression":
             return nn.functional.mse_loss(prediction, y)
-        return nn.functional.cross_entropy(prediction.flatten(0, -2), y.flatten())
+        try:
+            return nn.functional.cross_entropy(prediction.flatten(0, -2), y.flatten())
+        except IndexError:  # of data that no task checked: only now, since a look at all y costs
+            self._check_classes("y", y)
+            raise
+
+    def _check_classes(self, name: str, y: Tensor) -> None:
+        wrong = y[((y < 0) | (y >= self.readout.out_features)) & (y != IGNORED)]
+        if len(wrong):
+            expected = f"classes 0 to {self.readout.out_features - 1}, or {IGNORED}"
+            raise ValueError(f"{name}: expected {expected}, got {wrong[0].item()}")
 
 
 class _Mean(Metric):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch import distributed
 
 from sntorch.dynamics import Dynamics
 from sntorch.results import TrainingHistory
@@ -26,7 +27,8 @@ class ExactResume(pl.Callback):
 
     A run that is interrupted, even killed, and taken up from a checkpoint at the end of an epoch
     then ends on the same bits as one that was not, provided the order of the data depends on the
-    epoch alone (`EpochSampler`).  Loggers are flushed at each checkpoint, so that their curves
+    epoch alone (`EpochSampler`), also where several processes run it, if again as many do.  Loggers
+    are flushed at each checkpoint, so that their curves
     reach at least as far as it does.
 
     Examples
@@ -43,19 +45,14 @@ class ExactResume(pl.Callback):
 
     def __init__(self) -> None:
         self.saved: dict[str, Any] | None = None
+        self.mine = False  # whether they are those of this process, which is not the first
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the random streams: torch, CUDA, numpy, python, and those of the cells."""
-        name, keys, *rest = np.random.get_state()  # noqa: NPY002 - the user's stream, not ours
-        checkpoint[self.key] = {
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all(),
-            "numpy": [name, torch.as_tensor(np.asarray(keys, dtype=np.int64)), *rest],
-            "python": random.getstate(),
-            "cells": {key: g.get_state() for key, g in _generators(pl_module).items()},
-        }
+        first, *others = _told(trainer, _streams(pl_module))
+        checkpoint[self.key] = first | ({"others": others} if others else {})
         for logger in trainer.loggers:
             logger.save()
 
@@ -64,11 +61,17 @@ class ExactResume(pl.Callback):
     ) -> None:
         """Keep the streams until training starts: what comes before may draw from them."""
         self.saved = checkpoint.get(self.key)
+        others = [] if self.saved is None else self.saved.get("others", [])
+        self.mine = 0 < trainer.global_rank <= len(others)
+        if self.mine:
+            self.saved = others[trainer.global_rank - 1]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put the streams back; beside the first process, set them apart from those of others."""
         self._put_back(pl_module)
-        if trainer.global_rank > 0:  # otherwise all processes would add the same noise
+        if (
+            trainer.global_rank > 0 and not self.mine
+        ):  # otherwise all processes would add the same noise
             pl.seed_everything(int(torch.randint(2**31, ())) + trainer.global_rank, verbose=False)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -166,6 +169,27 @@ def _fresh(monitor: Monitor, trainer: pl.Trainer) -> bool:
 
 def _monitored(trainer: pl.Trainer) -> dict[str, float]:
     return {key: value for m in _monitors(trainer) for key, value in m.scalars.items()}
+
+
+def _streams(pl_module: pl.LightningModule) -> dict[str, Any]:
+    """Return the states of the streams of this process."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - the user's stream, not ours
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all(),
+        "numpy": [name, torch.as_tensor(np.asarray(keys, dtype=np.int64)), *rest],
+        "python": random.getstate(),
+        "cells": {key: g.get_state() for key, g in _generators(pl_module).items()},
+    }
+
+
+def _told(trainer: pl.Trainer, mine: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what all processes say, in their order; Lightning has them all save together."""
+    if trainer.world_size == 1:
+        return [mine]
+    said: list[Any] = [None] * trainer.world_size
+    distributed.all_gather_object(said, mine)
+    return said
 
 
 def _generators(pl_module: pl.LightningModule) -> dict[str, torch.Generator]:

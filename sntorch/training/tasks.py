@@ -137,8 +137,9 @@ class Task(pl.LightningDataModule, abc.ABC):
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         """Return the training batches, in an order of their own every epoch."""
-        size = len(self.parts["train"])
-        return self._loader("train", sampler=EpochSampler(size, self.seed, self._epoch))
+        size, (rank, processes) = len(self.parts["train"]), self._place()
+        order = EpochSampler(size, self.seed, self._epoch, rank=rank, processes=processes)
+        return self._loader("train", sampler=order)
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         """Return the validation batches, always in the same order."""
@@ -151,8 +152,14 @@ class Task(pl.LightningDataModule, abc.ABC):
     def _epoch(self) -> int:
         return 0 if self.trainer is None else self.trainer.current_epoch
 
+    def _place(self) -> tuple[int, int]:
+        """Return which of how many shares of the data is wanted here."""
+        # Not those of torch.distributed: processes that share the rows of J all see the same data.
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
     def _in_order(self, part: str) -> BlockSampler | None:
-        rank, processes = processes_of_the_run()
+        rank, processes = self._place()
         size = len(self.parts[part])
         return BlockSampler(size, rank=rank, processes=processes) if processes > 1 else None
 

@@ -71,6 +71,21 @@ def test_loss_is_cross_entropy_or_mean_squared_error():
     torch.testing.assert_close(regress._loss(regress(x), z), ((regress(x) - z) ** 2).mean())
 
 
+@pytest.mark.parametrize(
+    ("kind", "when", "y", "message"),
+    [
+        ("classification", "last", torch.tensor([0, OUT]), "y: expected classes 0 to .*, got 4"),
+        ("classification", "last", torch.tensor([-1, 0]), "y: expected classes 0 to .*, got -1"),
+        ("classification", "every", torch.tensor([0, 1]), r"y: expected \(2, 7\), got \(2,\)"),
+        ("regression", "last", torch.ones(2), r"y: expected \(2, 4\), got \(2,\)"),
+    ],
+)
+def test_targets_that_do_not_fit_are_named(kind, when, y, message):
+    model = SequenceModel(nn.GRU(IN, H, batch_first=True), OUT, kind=kind, when=when)
+    with pytest.raises(ValueError, match=message):
+        model.training_step((torch.randn(2, 7, IN), y), 0)
+
+
 def test_optimizer_sees_the_trainable_parameters_only():
     cell = snt_cell(trainable=("input_weight",))
     model = SequenceModel(snt.SNT(cell), OUT)

@@ -56,6 +56,9 @@ def run(folder, batch, *extra, **settings):
     return [torch.load(folder / f"{rank}.pt") for rank in range(runner.world_size)], folder
 
 
+# A run is taken up in the folder that it left.
+pytestmark = pytest.mark.filterwarnings("ignore:.*exists and is not empty.*:UserWarning")
+
 # Processes that are made from this one need not import everything again.
 TWO = {"devices": 2, "strategy": "ddp_fork"}
 
@@ -74,6 +77,27 @@ def test_two_processes_learn_what_one_learns_and_the_first_alone_watches(tmp_pat
     assert len(list((folder / "kept").iterdir())) == 1
     # ... but noise is not the same in all of them
     assert first["draw"] == one["draw"] != second["draw"]
+
+
+@pytest.mark.slow
+def test_two_processes_are_taken_up_to_the_same_bits_each_with_its_noise(tmp_path):
+    def learned(folder, epochs, ckpt=None, seed=1):
+        folder.mkdir(exist_ok=True)
+        last = ModelCheckpoint(
+            folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
+        )
+        callbacks = [ExactResume(), last, Notes(folder)]
+        runner = trainer(epochs, callbacks, enable_checkpointing=True, seed=seed, **TWO)
+        runner.fit(snt_model(noise=0.3), Sums(8, seed=2), ckpt_path=ckpt)
+        return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+    whole = learned(tmp_path / "whole", 2)
+    learned(tmp_path / "parts", 1)
+    parts = learned(tmp_path / "parts", 2, tmp_path / "parts" / "last.ckpt", seed=9)
+    for straight, resumed in zip(whole, parts, strict=True):
+        assert torch.equal(straight["weights"], resumed["weights"])
+        assert torch.equal(straight["draw"], resumed["draw"])
+    assert whole[0]["draw"] != whole[1]["draw"]
 
 
 @pytest.mark.slow

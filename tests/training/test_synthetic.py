@@ -15,6 +15,7 @@ from sntorch.training import (
     FlipFlopTask,
     LorenzTask,
     MackeyGlassTask,
+    MemoryTask,
     SequenceModel,
     Task,
 )
@@ -26,6 +27,7 @@ KINDS = {
     "copy": lambda **s: CopyTask(delay=3, length=2, symbols=3, **SMALL | s),
     "adding": lambda **s: AddingTask(steps=9, **SMALL | s),
     "xor": lambda **s: DelayedXorTask(delay=4, steps=12, **SMALL | s),
+    "memory": lambda **s: MemoryTask(delays=5, steps=9, **SMALL | s),
     "Mackey-Glass": lambda **s: MackeyGlassTask(steps=10, horizon=3, **SMALL | s),
     "Lorenz": lambda **s: LorenzTask(steps=10, horizon=3, **SMALL | s),
 }
@@ -80,7 +82,8 @@ def test_chance_is_what_the_best_constant_answer_scores(kind):
         share = torch.bincount(known).max() / len(known)
         assert float(share) == pytest.approx(task.chance, abs=0.06)
     else:
-        assert float(y.var(correction=0)) == pytest.approx(task.chance, rel=0.15)
+        flat = y.flatten(0, -2)
+        assert float(flat.var(0, correction=0).mean()) == pytest.approx(task.chance, rel=0.15)
 
 
 def test_switches_hold_the_last_pulse():
@@ -119,6 +122,18 @@ def test_xor_of_two_past_bits():
     assert (y[:, :4] == -100).all()
     for t in range(4, 12):
         assert torch.equal(y[:, t].bool(), bits[:, t - 2] ^ bits[:, t - 4])
+
+
+def test_memory_is_of_the_past():
+    x, y = data(KINDS["memory"]())
+    for t in range(9):
+        for d in range(1, 6):
+            past = x[:, t - d, 0] if t >= d else torch.zeros(64)
+            assert torch.equal(y[:, t, d - 1], past)
+    assert float(x.var()) == pytest.approx(1, abs=0.1)
+    assert MemoryTask(delays=9, steps=50).chance == pytest.approx(
+        sum(50 - d for d in range(1, 10)) / 450
+    )
 
 
 @pytest.mark.parametrize("kind", ["Mackey-Glass", "Lorenz"])
@@ -171,6 +186,14 @@ def test_steps_that_do_not_count_are_left_out_of_the_accuracy():
     assert found["val/loss"] < 1e-6
 
 
+def test_a_class_that_is_none_is_refused_before_training():
+    task = KINDS["xor"]()
+    data(task, "test")[1][3, 7] = 2
+    model = SequenceModel(nn.GRU(1, 4, batch_first=True), 2, when="every")
+    with pytest.raises(ValueError, match="y of test: expected classes 0 to 1, or -100, got 2"):
+        trainer(1).fit(model, task)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -200,6 +223,8 @@ def test_a_model_that_does_not_fit_is_refused_by_name(settings, message):
         (lambda: FlipFlopTask(rate=1.5), "rate: expected"),
         (lambda: FlipFlopTask(sequences=0), "sequences: expected"),
         (lambda: FlipFlopTask(held_out=0), "held_out: expected"),
+        (lambda: MemoryTask(delays=60), "delays: expected .* 1 <= delays <= 59, got 60"),
+        (lambda: MemoryTask(delays=0), "delays: expected"),
         (lambda: MackeyGlassTask(tau=17.05), "tau: expected a multiple of 0.1"),
         (lambda: MackeyGlassTask(horizon=0), "horizon: expected"),
         (lambda: LorenzTask(dt=1.0), "dt: expected"),
