@@ -113,13 +113,13 @@ def test_the_peak_of_the_sweep_is_where_the_mean_is_largest(swept):
         accuracy=torch.tensor([[0.5, 0.6], [0.9, 0.8], [0.8, 0.8]] + 4 * [[0.5, 0.5]]),
         exponents=torch.linspace(-1.2, -0.6, 7).reshape(7, 1, 1).expand(7, 2, 2),
     )
-    best, low, high = last.peak("SNT, frozen")
+    best, low, high = last.best("SNT, frozen")
     assert best == 1
     assert (low, high) == pytest.approx((-1.1, -1.1))
     alike = dataclasses.replace(
         last, accuracy=last.accuracy + torch.tensor([0.0, 0.0, 0.03] + 4 * [0.0])[:, None]
     )
-    assert alike.peak("SNT, frozen")[1:] == pytest.approx((-1.1, -1.0))
+    assert alike.best("SNT, frozen")[1:] == pytest.approx((-1.1, -1.0))
     assert "stays away from the edge" in last.table()
     near = dataclasses.replace(last, exponents=last.exponents + 1.05)
     assert "reaches the edge" in near.table().splitlines()[-3]
