@@ -75,6 +75,8 @@ class Flossing(Study):
     """What was learned, in a few words."""
     planned: int
     """Seeds that the whole study has."""
+    first: int
+    """The first of them."""
 
     @property
     def difference(self) -> tuple[float, float]:
@@ -128,7 +130,7 @@ class Flossing(Study):
         """Return every network: a seed and a way."""
         columns = self._columns()
         return [
-            {"seed": s, "way": way, "batches": self.batches[i]}
+            {"seed": self.first + s, "way": way, "batches": self.batches[i]}
             | {name: float(v[s, i]) for name, v in zip(_MEASURES, columns, strict=True)}
             for s in range(len(self.accuracy)) for i, way in enumerate(_WAYS)
         ]  # fmt: skip
@@ -156,13 +158,13 @@ def run(
     k: int = 32,
     target: float = 0.0,
     updates: int = 400,
-    pretrain: int = 60,
+    pretrain: int = 100,
     every_n_steps: int = 40,
     until: int = 200,
-    lr: float = 0.006,
+    lr: float = 0.003,
     flossing_lr: float = 0.003,
     seeds: int = 5,
-    seed: int = 0,
+    seed: int = 5,
     known: str | None = None,
 ) -> Iterator[Flossing]:
     """Yield the study with one seed more each time.
@@ -208,7 +210,8 @@ def run(
     during = -(-until // every_n_steps) if every_n_steps else 0
     left = checks.count("updates", updates, low=pretrain + during + 1) - pretrain - during
     rates = (checks.positive("lr", lr), updates, left)
-    about = {"task": f"{task}, delay {delay}, nn.RNN of {size} units", "batches": (updates, left)}
+    about = {"task": f"{task}, delay {delay}, nn.RNN of {size} units", "batches": (updates, left),
+             "first": seed}  # fmt: skip
     tables = earlier(known, about, _TABLES)
     for s in range(seed, seed + seeds):
         data = delayed(task, delay, s)

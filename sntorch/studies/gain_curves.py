@@ -55,6 +55,8 @@ class GainSweep(Study):
     """What was learned, in a few words."""
     planned: int
     """Points that the whole study has."""
+    first: int
+    """The seed of the first network of a point."""
 
     @property
     def progress(self) -> str:
@@ -143,7 +145,7 @@ class GainSweep(Study):
     def rows(self) -> list[dict[str, Any]]:
         """Return every network: a point and a seed."""
         return [
-            {"network": kind, "gain": float(self.gains[i]), "seed": s}
+            {"network": kind, "gain": float(self.gains[i]), "seed": self.first + s}
             | dict(zip(MEASURES, [float(self.accuracy[i, s]), *self.exponents[i, s].tolist(),
                                    *self.memory[i, s].tolist()], strict=True))
             | dict(zip(("memory exponent before", "memory exponent after"),

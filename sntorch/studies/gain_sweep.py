@@ -128,7 +128,7 @@ def run(
     data = [
         delayed(task, delay, s) for s in range(first, first + checks.count("seeds", seeds, low=2))
     ]
-    about = {"task": f"{task}, delay {delay}, {size} neurons", "planned": len(plan)}
+    about = {"task": f"{task}, delay {delay}, {size} neurons", "planned": len(plan), "first": first}
     tables = earlier(known, about, list(_TABLES))
     tries = _Tries(size, read, updates, lr, penalty, samples, delays)
     for done, (kind, gain) in enumerate(plan, 1):

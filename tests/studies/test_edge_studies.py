@@ -88,7 +88,7 @@ def test_the_gradient_goes_back_as_its_rate_says(flossed):
     assert error < 0.02
     assert last.table().count("errors.") == 1
     row = last.rows()[1]
-    assert (row["seed"], row["way"], row["batches"]) == (0, "flossed", 7)
+    assert (row["seed"], row["way"], row["batches"]) == (5, "flossed", 7)
     assert row["gradient after"] == float(last.decay[0, 1, 1])
 
 
