@@ -53,6 +53,8 @@ from sntorch.training.files import write_text
 
 __all__ = ["main", "study", "train", "validate"]
 
+_ELSEWHERE = ("resume=", "output=")  # say where a run is, not what it is
+
 
 def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
     """Train as `cfg` says, write everything into `folder`, return ``cfg.metric`` at the end.
@@ -236,9 +238,11 @@ def _run_dir(output: str, resume: str | None, name: str) -> str:
 def _resumed(cfg: DictConfig, folder: pathlib.Path, overrides: list[str]) -> DictConfig:
     """Return the configuration of the interrupted run with the plain overrides of this one."""
     saved: Any = OmegaConf.load(folder / "config.yaml")
-    others = [each for each in overrides if not each.startswith("resume=")]
-    if others and saved.study is not None:
-        raise ValueError(f"resume: expected a study as it was begun, got {' '.join(others)}")
+    if saved.study is not None:
+        others = [each for each in overrides if not each.startswith(_ELSEWHERE)]
+        if others:
+            raise ValueError(f"resume: expected a study as it was begun, got {' '.join(others)}")
+        overrides = []
     for override in overrides:
         key = override.partition("=")[0]
         value = OmegaConf.select(saved, key)

@@ -157,14 +157,14 @@ def run(
     size: int = 64,
     k: int = 32,
     target: float = 0.0,
-    updates: int = 400,
+    updates: int = 1000,
     pretrain: int = 100,
     every_n_steps: int = 40,
     until: int = 200,
     lr: float = 0.003,
     flossing_lr: float = 0.003,
     seeds: int = 5,
-    seed: int = 5,
+    seed: int = 10,
     known: str | None = None,
 ) -> Iterator[Flossing]:
     """Yield the study with one seed more each time.

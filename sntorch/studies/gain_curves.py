@@ -240,6 +240,8 @@ def _draw(result: GainSweep, what: str, ax: Any) -> None:
             ax.errorbar(x.mean(1), y.mean(1), _errors(y), _errors(x), label=kind, **look)
     dotted: dict[str, Any] = THEORY | {"linestyle": (0, (1, 1.5))}
     ax.axvline(0, label="edge of chaos", **dotted)
+    if what == "memory":
+        _draw_tops(result, ax)
     if what == "accuracy":
         ax.axhline(result.chance, label="chance", **THEORY)
         ax.set_ylim(None, 1.02)
@@ -248,6 +250,16 @@ def _draw(result: GainSweep, what: str, ax: Any) -> None:
     else:
         name_axes(ax, "largest exponent under random numbers (nats / step)", "memory (steps)")
         finish(ax, "Memory capacity, before and (light) after learning", values)
+
+
+def _draw_tops(result: GainSweep, ax: Any) -> None:
+    """Mark where memory is largest, with the errors of the place."""
+    tops = [top for top in map(result.peak, result.distinct) if top.inside]
+    for i, top in enumerate(tops):
+        errors = {"xerr": top.beside_stderr, "yerr": top.height_stderr}
+        look: dict[str, Any] = {"marker": "x", "color": "black", "linestyle": "", "zorder": 4}
+        label = None if i else "top of the curve"
+        ax.errorbar(top.beside, top.height, **errors, label=label, elinewidth=0.8, **look)
 
 
 @plot.register(GainSweep)

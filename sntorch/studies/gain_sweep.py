@@ -47,7 +47,7 @@ def run(
     *,
     task: str = "delayed_xor",
     delay: int = 8,
-    gains: Sequence[float] = (0.3, 0.6, 0.8, 0.9, 1.0, 1.2, 1.6, 2.5),
+    gains: Sequence[float] = (0.3, 0.6, 0.8, 0.9, 1.0, 1.1, 1.3, 1.7, 2.5),
     swept: Sequence[str] = ("frozen", "trained"),
     fixed: Sequence[str] = ("orthogonal", "rnn", "gru", "lstm"),
     size: int = 64,
@@ -57,7 +57,7 @@ def run(
     penalty: float = 1e-6,
     samples: int = 1000,
     delays: int = 60,
-    seeds: int = 3,
+    seeds: int = 8,
     seed: int = 0,
     known: str | None = None,
 ) -> Iterator[GainSweep]:
