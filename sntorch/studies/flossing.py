@@ -11,8 +11,13 @@ The norm of an error that is sent back from the end of a long drive, test sequen
 another, is measured too, and the rate at which it shrinks beside the largest exponent of the same
 steps: transposed products of the same matrices, they grow at the same rate.
 
-The default setting takes one to two minutes; a fuller one has ``seeds=10``, longer delays and,
-since the plain network may only need longer, more ``updates``.
+What came out, for delayed XOR at delay 10 and seeds 10 to 14: after 1000 steps all flossed networks
+are perfect, and the plain ones guess, 0.499 +- 0.002.  Rates and numbers of steps were chosen on
+other seeds, 0 to 9 and 100 to 119.  There, with 400 steps in all, 23 of 25 flossed networks learned
+the task; of the two others one did with 1000.  Of plain networks none of 15 did with 400 steps,
+and none of 8 with 1000; at twice the rate 1 of 25 did with 400.
+
+The default setting takes about two minutes; a fuller one has ``seeds=10`` and longer delays.
 """
 
 from __future__ import annotations

@@ -137,8 +137,8 @@ class GainSweep(Study):
         lines += [self._memory(kind) for kind in self.distinct]
         if SWEPT["plastic"] in self.kinds:
             lines.append(
-                "Exponents of SNT, plastic are those of neurons and trace together: none is below "
-                f"that of the trace's own forgetting, {_FORGETS:.3f}."
+                "Exponents of SNT, plastic are those of neurons and trace together: before learning "
+                f"none is below that of the trace's own forgetting, {_FORGETS:.3f}."
             )
         return "\n".join(lines)
 
