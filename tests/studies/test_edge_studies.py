@@ -185,10 +185,12 @@ def test_a_study_goes_on_where_it_was_stopped(flossed, swept, tmp_path, monkeypa
     assert len(found) == 2
     assert all(map(same, fields(found[-1]), fields(flossed[-1])))
     assert found[-1].rows() == flossed[-1].rows()
+    settings["delay"] = 6
     with pytest.raises(ValueError, match=r"known: expected a record with task '.* delay 6"):
-        next(flossing.run(**settings | {"delay": 6}))
+        next(flossing.run(**settings))
+    settings["known"] = "nowhere"
     with pytest.raises(ValueError, match="known: expected the record of a study, got nowhere"):
-        next(flossing.run(**settings | {"known": "nowhere"}))
+        next(flossing.run(**settings))
     keep(swept[-2], tmp_path)
     tried = []
     monkeypatch.setattr(gain_sweep, "learner", lambda *args: tried.append(1) or learner(*args))
