@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import inspect
 import json
 import os
 import pathlib
@@ -37,14 +38,14 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
+from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sntorch import checks, config_dir, sweeps, validation
 from sntorch.commands.analyze import analyze
 from sntorch.commands.reproduce import reproduce
 from sntorch.loading import load
-from sntorch.studies.study import write
+from sntorch.studies.study import keep, write
 from sntorch.training import ConfigStamp, ExactResume, RunRecorder
 from sntorch.training.checkpoints import Saved, read, restore
 from sntorch.training.dashboard import describe
@@ -52,6 +53,8 @@ from sntorch.training.experiment import conduct, prepare, starts_anew, steps_at,
 from sntorch.training.files import write_text
 
 __all__ = ["main", "study", "train", "validate"]
+
+_ELSEWHERE = ("resume=", "output=")  # say where a run is, not what it is
 
 
 def train(cfg: DictConfig, folder: pathlib.Path, title: str = "") -> float:
@@ -95,22 +98,25 @@ def _intact(folder: pathlib.Path) -> Saved:
 def study(cfg: DictConfig, folder: pathlib.Path) -> None:
     """Run ``cfg.study``, show its progress, and write its record, table and picture into `folder`.
 
-    Ctrl-C ends it early: what is known by then is written all the same.
+    Ctrl-C ends it early: what is known by then is written all the same.  The record is written
+    whenever it has grown, and a study with an argument ``known`` goes on from there with
+    ``resume=FOLDER``.
 
     Raises
     ------
     ValueError
-        If the study refuses a value of its configuration.
+        If the study refuses a value of its configuration, or cannot be continued.
     """
     checks.count("num_threads", cfg.num_threads)
-    if cfg.resume is not None:
-        raise ValueError(f"resume: expected None, since a study starts anew; got {cfg.resume}")
+    known = _known(cfg, folder)
     prepare(checks.count("seed", cfg.seed, low=0), cfg.num_threads)
     resolved: Any = OmegaConf.to_container(cfg.study, resolve=True)
-    OmegaConf.save({"seed": cfg.seed, "study": resolved}, folder / "config.yaml")
+    saved = {"seed": cfg.seed, "num_threads": cfg.num_threads, "study": resolved}
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(saved))
     record, interrupted = None, False
     try:
-        for record in instantiate(cfg.study):
+        for record in instantiate(cfg.study, **known):
+            keep(record, folder)
             print(record.progress, flush=True)
     except KeyboardInterrupt:
         interrupted = True
@@ -118,9 +124,26 @@ def study(cfg: DictConfig, folder: pathlib.Path) -> None:
         write(record, folder)
         if interrupted:  # a sweep takes a folder with a result for finished
             (folder / "result.json").rename(folder / "partial.json")
+        else:
+            (folder / "partial.json").unlink(missing_ok=True)
         print(f"\n{record.table()}\n\nfolder: {folder}\n")
     if interrupted:
         raise SystemExit("Interrupted: the study is not complete.")
+
+
+def _known(cfg: DictConfig, folder: pathlib.Path) -> dict[str, str]:
+    """Return the argument that tells a study what an interrupted run of it knows."""
+    if cfg.resume is None:
+        return {}
+    if not _continues(cfg):
+        raise ValueError(f"resume: expected a study that goes on, got {cfg.study._target_}")
+    record = folder / "record.pt"
+    return {"known": str(record)} if record.is_file() else {}
+
+
+def _continues(cfg: DictConfig) -> bool:
+    """Tell whether the study of a configuration takes up what is known."""
+    return "known" in inspect.signature(get_method(cfg.study._target_)).parameters
 
 
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")
@@ -132,9 +155,9 @@ def _job(cfg: DictConfig) -> float | None:
         if run.result is not None:
             print(f"finished before: {folder}")
             return run.result.get(cfg.metric)
-        if run.started and cfg.study is None:
+        if run.started if cfg.study is None else _continues(cfg):
             cfg.resume = str(folder)
-    elif cfg.resume is not None and cfg.study is None:
+    elif cfg.resume is not None:
         cfg = _resumed(cfg, folder, list(hydra_config.overrides.task))
     if cfg.study is not None:
         return study(cfg, folder)
@@ -217,7 +240,13 @@ def _run_dir(output: str, resume: str | None, name: str) -> str:
 def _resumed(cfg: DictConfig, folder: pathlib.Path, overrides: list[str]) -> DictConfig:
     """Return the configuration of the interrupted run with the plain overrides of this one."""
     saved: Any = OmegaConf.load(folder / "config.yaml")
-    _complete(saved, cfg, folder)
+    if saved.get("study") is None:
+        _complete(saved, cfg, folder)
+    else:
+        others = [each for each in overrides if not each.startswith(_ELSEWHERE)]
+        if others:
+            raise ValueError(f"resume: expected a study as it was begun, got {' '.join(others)}")
+        overrides = []
     for override in overrides:
         key = override.partition("=")[0]
         value = OmegaConf.select(saved, key)

@@ -292,6 +292,30 @@ def test_wrong_values_of_a_study_are_named(tmp_path):
     assert not list(tmp_path.rglob("record.pt"))
 
 
+EDGE = ["experiment=edge/flossing", "study.size=8", "study.k=2", "study.updates=110"]
+
+
+@pytest.mark.slow
+def test_a_killed_study_ends_on_the_numbers_of_one_that_was_not(tmp_path):
+    settings = [*EDGE, "study.delay=4", "study.seeds=3"]
+    with subprocess.Popen(command(tmp_path / "part", *settings), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"[1/3]")
+        process.kill()
+    run = only_run(tmp_path / "part")
+    assert not (run / "result.json").exists()
+    known = torch.load(run / "record.pt", weights_only=True)
+    assert 1 <= len(known["accuracy"]) < 3
+    refused = sntorch(tmp_path, f"resume={run}", "num_threads=2")
+    assert "resume: expected a study as it was begun, got num_threads=2" in refused.stderr
+    again = sntorch(tmp_path / "none", f"resume={run}")
+    assert again.returncode == 0, again.stderr
+    assert sntorch(tmp_path / "whole", *settings).returncode == 0
+    whole = only_run(tmp_path / "whole")
+    for name in ("rows.csv", "result.json", "table.txt"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
+
+
 @pytest.mark.slow
 def test_an_interrupted_study_keeps_what_is_known(tmp_path):
     process = subprocess.Popen(
@@ -308,3 +332,5 @@ def test_an_interrupted_study_keeps_what_is_known(tmp_path):
     assert "the study is not complete" in errors
     record = torch.load(only_run(tmp_path) / "record.pt", weights_only=True)
     assert 1 <= len(record["gains"]) < 3
+    again = sntorch(tmp_path / "none", f"resume={only_run(tmp_path)}")
+    assert "resume: expected a study that goes on, got sntorch.studies.route" in again.stderr

@@ -11,8 +11,13 @@ The norm of an error that is sent back from the end of a long drive, test sequen
 another, is measured too, and the rate at which it shrinks beside the largest exponent of the same
 steps: transposed products of the same matrices, they grow at the same rate.
 
-The default setting takes one to two minutes; a fuller one has ``seeds=10``, longer delays and,
-since the plain network may only need longer, more ``updates``.
+What came out, for delayed XOR at delay 10 and seeds 10 to 14: after 1000 steps all flossed networks
+are perfect, and the plain ones guess, 0.499 +- 0.002.  Rates and numbers of steps were chosen on
+other seeds, 0 to 9 and 100 to 119.  There, with 400 steps in all, 23 of 25 flossed networks learned
+the task; of the two others one did with 1000.  Of plain networks none of 15 did with 400 steps,
+and none of 8 with 1000; at twice the rate 1 of 25 did with 400.
+
+The default setting takes about two minutes; a fuller one has ``seeds=10`` and longer delays.
 """
 
 from __future__ import annotations
@@ -20,14 +25,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sntorch import checks
-from sntorch.analysis import max_lyapunov
-from sntorch.dynamics import as_dynamics, observing, rollout
 from sntorch.plot import plot, style
 from sntorch.plot.canvas import (
     DARK,
@@ -41,15 +44,16 @@ from sntorch.plot.canvas import (
     on,
 )
 from sntorch.studies.contenders import TASKS, delayed, learner, network, reading
-from sntorch.studies.study import Study
+from sntorch.studies.gradients import Look, draw_norms, look
+from sntorch.studies.study import Study, earlier
 from sntorch.training import GradientFlossing, Task
 from sntorch.training.trial import trial
 
 __all__ = ["Flossing", "run"]
 
 _ROWS, _STEPS = 8, 300  # of the drive on which exponents and gradients are measured
-_SHOWN = 60  # steps back that the picture shows
 _WAYS = ("plain", "flossed")
+_TABLES = ("accuracy", "exponents", "decay", "errors", "norms")
 _MEASURES = ("accuracy", "exponent before", "exponent after", "gradient before", "gradient after")
 
 
@@ -76,19 +80,18 @@ class Flossing(Study):
     """What was learned, in a few words."""
     planned: int
     """Seeds that the whole study has."""
+    first: int
+    """The first of them."""
 
     @property
     def difference(self) -> tuple[float, float]:
         """Mean over seeds of flossed less plain accuracy, and its standard error."""
-        gap = self.accuracy[:, 1] - self.accuracy[:, 0]
-        error = float(gap.std()) / len(gap) ** 0.5 if len(gap) > 1 else math.nan
-        return float(gap.mean()), error
+        return _mean(self.accuracy[:, 1] - self.accuracy[:, 0])
 
     @property
     def mismatch(self) -> tuple[float, float]:
         """Mean over all networks of decay less exponent, and its standard error."""
-        gap = (self.decay - self.exponents).flatten()
-        return float(gap.mean()), float(gap.std()) / len(gap) ** 0.5
+        return _mean((self.decay - self.exponents).flatten())
 
     @property
     def progress(self) -> str:
@@ -132,7 +135,7 @@ class Flossing(Study):
         """Return every network: a seed and a way."""
         columns = self._columns()
         return [
-            {"seed": s, "way": way, "batches": self.batches[i]}
+            {"seed": self.first + s, "way": way, "batches": self.batches[i]}
             | {name: float(v[s, i]) for name, v in zip(_MEASURES, columns, strict=True)}
             for s in range(len(self.accuracy)) for i, way in enumerate(_WAYS)
         ]  # fmt: skip
@@ -142,7 +145,8 @@ class Flossing(Study):
         with style():
             fig = StyledFigure(figsize=(10, 4.2))
             plot(self, fig.add_subplot(1, 2, 1))
-            _draw_norms(self, fig.add_subplot(1, 2, 2))
+            shown = self.norms[:, :, 0], self.exponents[..., 0]
+            draw_norms(_WAYS, *shown, fig.add_subplot(1, 2, 2))
             headline(fig, "Learning with and without gradient flossing")
         return fig
 
@@ -158,14 +162,15 @@ def run(
     size: int = 64,
     k: int = 32,
     target: float = 0.0,
-    updates: int = 400,
-    pretrain: int = 60,
+    updates: int = 1000,
+    pretrain: int = 100,
     every_n_steps: int = 40,
     until: int = 200,
-    lr: float = 0.006,
+    lr: float = 0.003,
     flossing_lr: float = 0.003,
     seeds: int = 5,
-    seed: int = 0,
+    seed: int = 10,
+    known: str | None = None,
 ) -> Iterator[Flossing]:
     """Yield the study with one seed more each time.
 
@@ -187,6 +192,9 @@ def run(
         Networks of each kind.
     seed
         The first of them.
+    known
+        The file ``record.pt`` of a run with the same arguments that was interrupted: what it knows
+        comes first, and is not learned again.
 
     Raises
     ------
@@ -207,122 +215,66 @@ def run(
     during = -(-until // every_n_steps) if every_n_steps else 0
     left = checks.count("updates", updates, low=pretrain + during + 1) - pretrain - during
     rates = (checks.positive("lr", lr), updates, left)
-    found: list[list[_Learned]] = []
+    about = {"task": f"{task}, delay {delay}, nn.RNN of {size} units", "batches": (updates, left),
+             "first": seed}  # fmt: skip
+    tables = earlier(known, about, _TABLES)
     for s in range(seed, seed + seeds):
         data = delayed(task, delay, s)
-        found.append([_learn(data, size, w, s, rates) for w in (None, settings | {"seed": s})])
-
-        def table(pick: Any) -> Tensor:
-            return torch.stack([torch.stack([pick(way) for way in row]) for row in found])
-
-        yield Flossing(
-            accuracy=table(lambda way: torch.tensor(way.accuracy, dtype=torch.float64)),
-            exponents=table(lambda way: torch.stack([look.exponent for look in way.looks])),
-            errors=table(lambda way: torch.stack([look.error for look in way.looks])),
-            decay=table(lambda way: torch.stack([look.decay for look in way.looks])),
-            norms=table(lambda way: torch.stack([look.norms for look in way.looks])),
-            batches=(updates, left),
-            chance=data.chance,
-            task=f"{task}, delay {delay}, nn.RNN of {size} units",
-            planned=seeds,
-        )
-
-
-class _Look(NamedTuple):
-    """What is measured of a network at a time; see `Flossing`."""
-
-    exponent: Tensor
-    error: Tensor
-    decay: Tensor
-    norms: Tensor
-
-
-class _Learned(NamedTuple):
-    """A network that has learned."""
-
-    accuracy: float
-    looks: tuple[_Look, _Look]
-    """Before and after."""
+        if s - seed >= len(tables["accuracy"]):
+            pair = [_learn(data, size, w, s, rates) for w in (None, settings | {"seed": s})]
+            for name in _TABLES:
+                tables[name].append(torch.stack([way[name] for way in pair]))
+        so_far = {name: torch.stack(each[: s - seed + 1]) for name, each in tables.items()}
+        yield Flossing(**so_far, **about, chance=data.chance, planned=seeds)
 
 
 def _learn(
     task: Task, size: int, floss: dict[str, Any] | None, seed: int, rates: tuple[float, int, int]
-) -> _Learned:
+) -> dict[str, Tensor]:
+    """Return a row of every table: accuracy, and the looks before and after learning."""
     lr, updates, left = rates
     model = learner(network("rnn", task.input_size, size, seed), task, lr)
     x = reading(task, _STEPS, _ROWS)
-    seen: list[_Look] = []
+    looks: list[Look] = []
     callbacks = [] if floss is None else [GradientFlossing(**floss)]
     steps = updates if floss is None else left
     tested = trial(
-        model, task, steps, callbacks=callbacks, ready=lambda m: seen.append(_measure(m, x))
+        model, task, steps, callbacks=callbacks, ready=lambda m: looks.append(look(m, x))
     )
-    return _Learned(tested["test/accuracy"], (seen[0], _measure(model, x)))
+    looks.append(look(model, x))
+    return {
+        "accuracy": torch.tensor(tested["test/accuracy"], dtype=torch.float64),
+        "exponents": torch.stack([each.exponent for each in looks]),
+        "decay": torch.stack([each.decay for each in looks]),
+        "errors": torch.stack([each.error for each in looks]),
+        "norms": torch.stack([each.norms for each in looks]),
+    }
 
 
-def _measure(model: nn.Module, x: Tensor) -> _Look:
-    """Return exponent and gradients under x (T, R, I).
-
-    A random tangent goes forwards and a random error backwards through the same steps; the first
-    and last eighths turn them into the directions that last.
-    """
-    f, skipped = as_dynamics(model), len(x) // 8
-    u, end = x.new_zeros(x.shape[1], f.size), len(x) - skipped
-    spectrum = max_lyapunov(f, u, end - skipped, transient=skipped, x=x[:end])
-    with observing(f, u):
-        orbit = torch.cat([u[None], rollout(f, u, len(x), x=x)[:-1]])
-        W = torch.randn(*u.shape, 1, generator=torch.Generator(), dtype=u.dtype)
-        logs = u.new_zeros(len(x), len(u))
-        for t in reversed(range(len(x))):
-            W = f.vjp(orbit[t], W, x[t])[1]
-            norm = W.norm(dim=(-2, -1), keepdim=True)
-            W, logs[t] = W / norm, norm.flatten().log()
-    counted = logs[skipped:end].double().mean(0)
-    return _Look(
-        exponent=spectrum.exponents.double().mean(),
-        error=spectrum.stderr.double().square().sum().sqrt() / len(u),
-        decay=counted.mean(),
-        norms=logs.double().mean(1).flip(0).cumsum(0),
-    )
+def _mean(values: Tensor) -> tuple[float, float]:
+    error = float(values.std()) / len(values) ** 0.5 if len(values) > 1 else math.nan
+    return float(values.mean()), error
 
 
 def _shown(values: Tensor) -> str:
-    error = float(values.std()) / len(values) ** 0.5 if len(values) > 1 else math.nan
-    return f"{float(values.mean()):.3f} ± {error:.3f}"
+    return "{:.3f} ± {:.3f}".format(*_mean(values))
 
 
 @plot.register(Flossing)
 @style()
 def _(result: Flossing, ax: Any = None) -> Any:
     ax = on(ax)
-    looks = ((MIDDLE, "s"), (DARK, "o"))
     before = result.exponents[..., 0]
     for pair, accuracy in zip(before, result.accuracy, strict=True):
         ax.plot(pair, accuracy, color=LIGHT, linewidth=0.8)
-    for i, (colour, marker) in enumerate(looks):
-        look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "", "zorder": 3}
-        ax.plot(before[:, i], result.accuracy[:, i], label=_WAYS[i], **look)
+    for i, (colour, marker) in enumerate(((MIDDLE, "s"), (DARK, "o"))):
+        ax.plot(before[:, i], result.accuracy[:, i], marker=marker, color=LIGHT, linestyle="")
+        mean, errors = zip(*(_mean(each[:, i]) for each in (before, result.accuracy)), strict=True)
+        look = {"color": colour, "marker": marker, "linestyle": "", "zorder": 3}
+        ax.errorbar(*mean, errors[1], errors[0], label=f"{_WAYS[i]}, mean ± s.e.", **look)
     ax.axhline(result.chance, label="chance", **THEORY)
     dotted: dict[str, Any] = THEORY | {"linestyle": (0, (1, 1.5))}
     ax.axvline(0, label="edge of chaos", **dotted)
     ax.set_ylim(None, 1.02)
     name_axes(ax, "largest exponent before learning (nats / step)", "test accuracy")
     return finish(ax, "Accuracy and exponent", result.accuracy, result.task)
-
-
-def _draw_norms(result: Flossing, ax: Any) -> None:
-    """Draw the norm of an error on its way back, before learning, and what the exponent says."""
-    shown = min(_SHOWN, result.norms.shape[-1])
-    back = torch.arange(1, shown + 1)
-    for i, (colour, marker) in enumerate(((MIDDLE, "s"), (DARK, "o"))):
-        norms = result.norms[:, i, 0, :shown]
-        for each in norms:
-            ax.plot(back, each.exp(), color=LIGHT, linewidth=0.8)
-        look: dict[str, Any] = {"color": colour, "marker": marker, "markevery": 6, "zorder": 3}
-        ax.plot(back, norms.mean(0).exp(), label=f"{_WAYS[i]}, mean", **look)
-        slope = result.exponents[:, i, 0].mean()
-        label = None if i else "exp(λ₁ t)"
-        ax.plot(back, (norms.mean(0)[0] + slope * (back - 1)).exp(), label=label, **THEORY)
-    ax.set_yscale("log")
-    ax.set(xlabel="steps back", ylabel="norm of the error, 1 at the end")
-    finish(ax, "Gradients through time, before learning", result.norms)

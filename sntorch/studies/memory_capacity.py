@@ -26,6 +26,7 @@ from sntorch.analysis import max_lyapunov, memory_capacity
 from sntorch.cells import SNTCell
 from sntorch.plot import figure, plot, style
 from sntorch.plot.canvas import DARK, LIGHT, THEORY, finish, name_axes, on
+from sntorch.studies.ensembles import scan
 from sntorch.studies.study import Study
 
 __all__ = ["MemoryStudy", "run"]
@@ -142,9 +143,7 @@ def run(
     >>> found.memory.shape, found.exponents.shape
     (torch.Size([2, 2]), torch.Size([2, 2]))
     """
-    values = [checks.positive("gains", gain) for gain in gains]
-    if len(values) < 2 or values != sorted(set(values)):
-        raise ValueError(f"gains: expected two or more, ascending, got {list(gains)}")
+    values = scan("gains", gains, positive=True).tolist()
     checks.count("size", size)
     checks.count("networks", networks, low=2)
     checks.count("delays", delays)

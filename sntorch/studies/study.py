@@ -11,13 +11,14 @@ import csv
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from sntorch.results import Result
 
-__all__ = ["Study", "write"]
+__all__ = ["Study", "earlier", "keep", "write"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -50,13 +51,43 @@ class Study(Result, abc.ABC):
         """Return what was found as a matplotlib figure."""
 
 
+def keep(study: Study, folder: pathlib.Path) -> None:
+    """Write ``record.pt``; a kill leaves it as it was, or whole."""
+    beside = folder / ".record.pt.partial"
+    torch.save(dataclasses.asdict(study), beside)
+    beside.replace(folder / "record.pt")
+
+
+def earlier(
+    file: str | None, about: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, list[torch.Tensor]]:
+    """Return the rows of some tables of an earlier record, none of them if there is no file.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, or its record is about something else.
+    """
+    if file is None:
+        return {name: [] for name in names}
+    if not pathlib.Path(file).is_file():
+        raise ValueError(f"known: expected the record of a study, got {file}")
+    record = torch.load(file, weights_only=True)
+    for name, value in about.items():
+        if record.get(name) != value:
+            raise ValueError(
+                f"known: expected a record with {name} {value!r}, got {record.get(name)!r}"
+            )
+    return {name: list(record[name]) for name in names}
+
+
 def write(study: Study, folder: pathlib.Path) -> None:
     """Write ``record.pt``, ``result.json``, ``table.txt``, ``report.png`` and ``report.pdf``.
 
     The record is a plain dictionary of its fields, which ``torch.load`` reads without sntorch.
     Where the study has `Study.rows`, they are ``rows.csv``.
     """
-    torch.save(dataclasses.asdict(study), folder / "record.pt")
+    keep(study, folder)
     (folder / "result.json").write_text(json.dumps(study.scalars(), indent=2))
     rows = study.rows()
     if rows:

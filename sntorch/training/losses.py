@@ -14,6 +14,10 @@ it is their mean that is the exponent.  The first is gradient flossing, the seco
 volume of the whole k-frame.  An error that is sent back over t steps scales like
 exp(lambda_1 t): exponents near zero keep it alive.
 
+A short window is not long enough for a tangent to find its direction, and its rates are not quite
+the exponents: a GRU that was aimed at -0.1 with 20 steps after a transient of 10 came to -0.078
+under a drive that it had not seen, with 30 steps after 30 to -0.090.
+
 Cost.  A window of T steps with k columns takes about as long as T steps of k more rows, its
 reverse pass four times that; the spectral radius takes an eigenvalue problem, about 25 N^3
 operations per state; the norm as many products with J as it has vectors.

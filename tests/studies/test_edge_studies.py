@@ -12,8 +12,8 @@ from torch import nn
 import sntorch as snt
 from sntorch.plot import plot
 from sntorch.studies import flossing, gain_sweep, memory_capacity
-from sntorch.studies.contenders import delayed, memory, network, reading
-from sntorch.studies.study import write
+from sntorch.studies.contenders import delayed, learner, memory, network, reading
+from sntorch.studies.study import keep, write
 from sntorch.training import orthogonal_rnn
 
 
@@ -23,10 +23,15 @@ def memories():
     return list(memory_capacity.run(**settings))
 
 
+FLOSSING: dict[str, Any] = {
+    "size": 8, "k": 2, "delay": 4, "updates": 12, "pretrain": 3, "every_n_steps": 2, "until": 4,
+    "seeds": 2, "seed": 5,
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def flossed():
-    settings: dict[str, Any] = {"size": 8, "k": 2, "delay": 4, "updates": 12, "pretrain": 3}
-    return list(flossing.run(**settings, every_n_steps=2, until=4, seeds=2))
+    return list(flossing.run(**FLOSSING))
 
 
 SWEEP: dict[str, Any] = {
@@ -88,7 +93,7 @@ def test_the_gradient_goes_back_as_its_rate_says(flossed):
     assert error < 0.02
     assert last.table().count("errors.") == 1
     row = last.rows()[1]
-    assert (row["seed"], row["way"], row["batches"]) == (0, "flossed", 7)
+    assert (row["seed"], row["way"], row["batches"]) == (5, "flossed", 7)
     assert row["gradient after"] == float(last.decay[0, 1, 1])
 
 
@@ -113,16 +118,38 @@ def test_the_peak_of_the_sweep_is_where_the_mean_is_largest(swept):
         accuracy=torch.tensor([[0.5, 0.6], [0.9, 0.8], [0.8, 0.8]] + 4 * [[0.5, 0.5]]),
         exponents=torch.linspace(-1.2, -0.6, 7).reshape(7, 1, 1).expand(7, 2, 2),
     )
-    best, low, high = last.peak("SNT, frozen")
+    best, low, high = last.best("SNT, frozen")
     assert best == 1
     assert (low, high) == pytest.approx((-1.1, -1.1))
     alike = dataclasses.replace(
         last, accuracy=last.accuracy + torch.tensor([0.0, 0.0, 0.03] + 4 * [0.0])[:, None]
     )
-    assert alike.peak("SNT, frozen")[1:] == pytest.approx((-1.1, -1.0))
+    assert alike.best("SNT, frozen")[1:] == pytest.approx((-1.1, -1.0))
     assert "stays away from the edge" in last.table()
     near = dataclasses.replace(last, exponents=last.exponents + 1.05)
     assert "reaches the edge" in near.table().splitlines()[-3]
+
+
+@pytest.mark.parametrize(
+    ("exponents", "words"),
+    [
+        ([-0.07, -0.05], "an exponent of 0.060 ± 0.010 below the edge, within 0.1 of it"),
+        ([-0.13, -0.11], "0.120 ± 0.010 below the edge, not within 0.1"),
+        ([0.09, 0.13], "0.110 ± 0.020 above the edge, within errors of 0.1"),
+    ],
+)
+def test_the_report_says_how_far_from_the_edge_memory_is_largest(swept, exponents, words):
+    at = swept[-1].points("SNT, frozen")
+    memory, against = (torch.zeros(7, 2, 2, dtype=torch.float64) for _ in range(2))
+    memory[at] = torch.tensor([4.0, 5.0, 4.0]).double()[:, None, None]
+    against[at] = torch.tensor([[-0.5, -0.5], exponents, [0.3, 0.3]]).double()[..., None]
+    gains = swept[-1].gains.clone()
+    gains[at] = torch.tensor([0.5, 1.0, 2.0]).double()  # symmetric: the top is at gain 1
+    last = dataclasses.replace(swept[-1], memory=memory, memory_exponents=against, gains=gains)
+    assert words in last.table().splitlines()[-1]
+    assert last.scalars()["SNT, frozen/memory"] == pytest.approx(5)
+    memory[at] = torch.tensor([4.0, 5.0, 6.0]).double()[:, None, None]
+    assert "at an end of the gains, 2:" in last.table().splitlines()[-1]
 
 
 @pytest.mark.slow
@@ -143,6 +170,38 @@ def test_the_sweep_writes_a_file_of_rows(swept, tmp_path):
     assert float(rows[3]["gain"]) == 0.9
     assert float(rows[3]["memory before"]) == float(swept[-1].memory[1, 1, 0])
     assert (tmp_path / "report.png").stat().st_size > 10_000
+
+
+def fields(record):
+    return [
+        value for value in dataclasses.asdict(record).values() if isinstance(value, torch.Tensor)
+    ]
+
+
+def test_a_study_goes_on_where_it_was_stopped(flossed, swept, tmp_path, monkeypatch):
+    settings: dict[str, Any] = FLOSSING | {"known": str(tmp_path / "record.pt")}
+    keep(flossed[0], tmp_path)
+    found = list(flossing.run(**settings))
+    assert len(found) == 2
+    assert all(map(same, fields(found[-1]), fields(flossed[-1])))
+    assert found[-1].rows() == flossed[-1].rows()
+    settings["delay"] = 6
+    with pytest.raises(ValueError, match=r"known: expected a record with task '.* delay 6"):
+        next(flossing.run(**settings))
+    settings["known"] = "nowhere"
+    with pytest.raises(ValueError, match="known: expected the record of a study, got nowhere"):
+        next(flossing.run(**settings))
+    keep(swept[-2], tmp_path)
+    tried = []
+    monkeypatch.setattr(gain_sweep, "learner", lambda *args: tried.append(1) or learner(*args))
+    found = list(gain_sweep.run(**SWEEP, known=str(tmp_path / "record.pt")))
+    assert len(tried) == 2  # the seeds of the point that was missing
+    assert found[-1].kinds == swept[-1].kinds
+    assert all(map(same, fields(found[-1]), fields(swept[-1])))
+
+
+def same(a, b):
+    return torch.equal(a.nan_to_num(7), b.nan_to_num(7))
 
 
 def test_contenders_are_functions_of_their_seed():

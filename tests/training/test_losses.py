@@ -126,6 +126,35 @@ def test_the_exponent_of_a_small_network_reaches_its_target(name, target):
     assert exponent(f, u, x, 3) == pytest.approx(target, abs=0.01)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "target", "window", "transient"),
+    [("SNTCell", -0.1, 30, 30), ("RNN", -0.2, 20, 10), ("GRU", 0.0, 20, 10), ("GRU", -0.1, 30, 30)],
+)
+def test_an_exponent_reaches_its_target_under_a_drive_that_was_not_seen(
+    name, target, window, transient
+):
+    torch.manual_seed(1)
+    size, rows, steps = 24, 8, 60
+    J = 0.6 * snt.couplings.gaussian(size, dtype=torch.float64, generator=random_generator(1))
+    f: Any = snt.SNTCell(J, input_size=1) if name == "SNTCell" else getattr(nn, name)(1, size)
+    f = f.double()
+    u, unseen = states(rows, size), states(600, rows, 1, seed=1000) / 3
+    assert abs(exponent(f, u, unseen, 100) - target) > 0.1
+    optimizer = torch.optim.Adam(f.parameters(), lr=0.02)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for i in range(steps):
+        x = states(window + transient, rows, 1, seed=i) / 3
+        optimizer.zero_grad()
+        lyapunov_regularizer(f, u, window, transient=transient, x=x, target=target).backward()
+        nn.utils.clip_grad_norm_(f.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+    found = snt.analysis.max_lyapunov(f, u, 500, transient=100, x=unseen)
+    assert float(found.stderr.square().sum().sqrt()) / rows < 0.005
+    assert float(found.exponents.mean()) == pytest.approx(target, abs=0.02)
+
+
 # The callback
 
 
