@@ -33,7 +33,7 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.couplings import gaussian
-from sntorch.flows import EulerMaruyama, Flow
+from sntorch.flows import Flow
 from sntorch.landscape import NeuralPotential, epr_loss, linear_flow
 from sntorch.landscape.velocity import divergence
 from sntorch.plot import figure, plot, style
@@ -248,7 +248,7 @@ def _network(
         return flow, exact, states, lambda u: (u @ K * u).sum(-1) / 2
     flow = AmariWilsonCowan(J.float(), diffusion=D, trainable=())
     begin = torch.randn(2 * samples // _TIMES, n, generator=stream)
-    walkers = Walkers(EulerMaruyama(flow, _DT), begin)
+    walkers = Walkers(flow, begin, dt=_DT)
     walkers.advance(round(_BURN_IN / _DT))
     seen = []
     for _ in range(_TIMES):

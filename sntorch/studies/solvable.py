@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sntorch.couplings import gaussian
-from sntorch.flows import EulerMaruyama, Flow, RungeKutta4
+from sntorch.flows import Flow, RungeKutta4
 from sntorch.landscape import (
     MatchedNetwork,
     NetworkPotential,
@@ -70,9 +70,8 @@ class Solvable:
     def walkers(self, count: int, seed: int) -> Walkers:
         """Return walkers that start evenly in the box."""
         high = torch.tensor(self.half)
-        step = EulerMaruyama if self.diffusion else RungeKutta4
         made = Walkers(
-            step(self.flow, self.dt), torch.zeros(count, len(high)), diffusion=self.diffusion,
+            self.flow, torch.zeros(count, len(high)), dt=self.dt, diffusion=self.diffusion,
             box=(-high, high), seed=seed,
         )  # fmt: skip
         made.states = made.uniform(count)

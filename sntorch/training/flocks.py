@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.dynamics import Dynamics
-from sntorch.flows import EulerMaruyama, Flow, RungeKutta4
+from sntorch.flows import Flow
 from sntorch.landscape.metric import DiffusionField
 from sntorch.training.walkers import Box, Walkers
 
@@ -59,10 +59,8 @@ class Flocks:
         diffusion: DiffusionField | None,
         seed: int,
     ) -> None:
-        dt = checks.positive("dt", dt)
-        if isinstance(f, Flow):
-            f = RungeKutta4(f, dt) if diffusion is None else EulerMaruyama(f, dt)
         self.f, self.size, self.diffusion = f, size, diffusion
+        self.dt = checks.positive("dt", dt)
         self.number = checks.count("walkers", walkers, low=8)
         self.begin = start if isinstance(start, Tensor) else checks.positive("start", start)
         self.burn_in = checks.count("burn_in", burn_in, low=0)
@@ -142,8 +140,9 @@ class Flocks:
             box = (self.box[0].to(like), self.box[1].to(like))
         zeros = torch.zeros(self.number, self.size, **kind)
         made = Walkers(
-            self.f, zeros, x=x, box=box, limit=self.limit, diffusion=self.diffusion, seed=seed
-        )
+            self.f, zeros, dt=self.dt, x=x, box=box, limit=self.limit, diffusion=self.diffusion,
+            seed=seed,
+        )  # fmt: skip
         if isinstance(self.begin, Tensor):
             places = self.begin.reshape(-1, self.size).to(like)
             made.states = places[torch.arange(self.number) % len(places)].clone()
