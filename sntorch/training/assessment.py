@@ -10,6 +10,7 @@ from torch import Tensor
 from sntorch.dynamics import Dynamics, rollout
 from sntorch.flows import Flow
 from sntorch.landscape import Potential, entropy_production, epr_loss, examine
+from sntorch.landscape.known import known_production
 from sntorch.landscape.learned import relative_error
 from sntorch.landscape.metric import DiffusionField, map_noise, metric_of
 from sntorch.landscape.production import local_production
@@ -47,6 +48,9 @@ def assess_flow(
     found["entropy_production_train"] = low
     if truth is not None:
         found["entropy_production_known"] = float(epr_loss(f, truth, u, **options).detach())
+        exact = known_production(f)
+        if exact is not None:
+            found["entropy_production_exact"] = exact
         if box is not None:
             found["error"] = _box_error(V, truth, box, metric_of(f, u, diffusion).scale, u)
     return found, local_production(f, V, u, **options).detach()

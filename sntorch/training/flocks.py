@@ -1,7 +1,8 @@
 """Two flocks of walkers: one from which a potential learns, and one on which it is tested.
 
-They differ in nothing but their noise.  Both are made, and forget where they started, when they are
-first needed, on the device where the potential is by then.
+They start alike and differ in their noise.  Both are made, and forget where they started, when they
+are first needed, on the device where the potential is by then.  While the potential learns, the
+first move on between epochs, and the others stand still: what changes on them is the potential.
 """
 
 from __future__ import annotations
@@ -107,10 +108,10 @@ class Flocks:
         return (self.train.escape_rate + self.test.escape_rate) / 2
 
     def advance(self, epoch: int) -> None:
-        """Move on before an epoch other than the first, once."""
+        """Move those to learn from on before an epoch other than the first, once."""
         if self.epoch < epoch:
-            for flock in self._both() if epoch else ():
-                flock.advance(self.refresh)
+            if epoch:
+                self.train.advance(self.refresh)
             self.epoch = epoch
 
     def batch(self, size: int, *, test: bool = False) -> Tensor:

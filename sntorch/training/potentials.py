@@ -3,7 +3,8 @@
 The learner makes its own batches.  Before the first epoch walkers forget where they started, and
 a `NeuralPotential` begins with the Gaussian solution; between two epochs the walkers move on.  A
 second set of walkers, as many with noise of their own, is never trained on: the entropy
-production on the states of both sets brackets the true one.
+production on the states of both sets brackets the true one.  They stand still while the potential
+learns, so that what changes is the potential and not the sample, and move on in the test.
 
 The state of all walkers and of their noise is part of a checkpoint, so that a run that is taken up
 ends on the same bits as one that was not interrupted.
@@ -34,14 +35,15 @@ from sntorch.landscape import (
     potential_map,
     stationarity,
 )
-from sntorch.landscape.metric import DiffusionField
+from sntorch.landscape.maps import PotentialMap, slice_map
+from sntorch.landscape.metric import DiffusionField, map_noise
 from sntorch.landscape.quasipotential import check_growth
-from sntorch.plot import figure
 from sntorch.training.assessment import assess_flow, assess_map
 from sntorch.training.batches import loader
 from sntorch.training.decomposition import OrthogonalDecomposition
 from sntorch.training.flocks import Corners, Flocks
-from sntorch.training.monitor import tensorboards
+from sntorch.training.openings import open_with, slope_of, teacher_of
+from sntorch.training.sketches import Sketches
 
 __all__ = ["PotentialLearner"]
 
@@ -53,13 +55,16 @@ _TESTS = 16  # batches of the test after training, between which the test walker
 class PotentialLearner(pl.LightningModule):
     """Learns the potential of a dynamics; ``Trainer.fit(learner)`` is all it needs.
 
-    Logged are ``train/loss``; ``val/loss`` on the test walkers; ``train/entropy_production`` and
-    ``val/entropy_production`` on the states of either set, with standard errors, and their
-    difference ``val/gap``; balance, virial and Hamilton-Jacobi residual (`landscape.examine`);
-    ``val/error`` and ``val/entropy_production_known`` where a potential is known; ``walkers/z`` and
-    ``walkers/stationary`` (`landscape.stationarity`), and ``walkers/escape_rate``.  TensorBoard
-    shows the landscape with the flux.  Of a map the entropy production is that of the steps of the
-    test walkers, exact whatever the potential.
+    Logged are ``train/loss``, the mean of an epoch; ``val/loss`` on the test walkers;
+    ``val/entropy_production`` on them and ``val/entropy_production_train`` on the others, with
+    standard error, and their difference ``val/gap``; balance, virial and Hamilton-Jacobi residual
+    (`landscape.examine`); ``walkers/z`` and ``walkers/stationary`` (`landscape.stationarity`), and
+    ``walkers/escape_rate``.  Where a potential is known, ``val/error``, ``val/correlation``, what
+    the entropy production on the test walkers is with it, ``val/entropy_production_known``, and
+    what it is in truth, ``val/entropy_production_exact``; with `teacher_loss` ``val/missed``, the
+    loss as a share of the teacher's mean squared slope.  TensorBoard shows the landscape with the
+    flux.  Of a map the entropy production is that of the steps of the test walkers, exact whatever
+    the potential.
 
     Parameters
     ----------
@@ -99,7 +104,8 @@ class PotentialLearner(pl.LightningModule):
     x
         Constant drive (I,).
     initialise
-        Whether the potential starts from the Gaussian solution, if it is a `NeuralPotential`.
+        Whether the potential starts from the Gaussian solution, if it is a `NeuralPotential`; with
+        `teacher_loss` it starts from the quadratic that is most like the teacher.
     optimizer, scheduler
         As in `SequenceModel`.
     figures
@@ -179,7 +185,7 @@ class PotentialLearner(pl.LightningModule):
         self.diffusion, self.initialise = diffusion, initialise
         self.register_buffer("x", x, persistent=False)
         self.optimizer, self.scheduler = optimizer, scheduler
-        self.figures = checks.count("figures", figures, low=0)
+        self.sketches = Sketches(self._sketch, figures)
         self._begun = False
         self._produced: list[Tensor] = []  # at every test state, by batch
 
@@ -206,7 +212,7 @@ class PotentialLearner(pl.LightningModule):
             own = self.flocks.source == "walkers" and not self.flocks.spread
             size = 4 * self.batch_size
             states = self.flocks.train.states if own else self.flocks.batch(size)
-            self.potential.start(self.dynamics, states, self.x)
+            open_with(self.potential, self.dynamics, self.loss, states, x=self.x)
         if isinstance(self.loss, OrthogonalDecomposition) and not self.loss.bounded:
             check_growth(self.potential, self.flocks.batch(self.batch_size))
 
@@ -231,9 +237,9 @@ class PotentialLearner(pl.LightningModule):
         return loader(_TESTS, self.flocks.moved)
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """Return the loss of a batch and log it at every step."""
+        """Return the loss of a batch and log its mean over the epoch."""
         loss = self.loss(self.dynamics, self.potential, batch)
-        self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(batch))
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
@@ -264,6 +270,10 @@ class PotentialLearner(pl.LightningModule):
         """Keep the walkers until they are needed."""
         self.flocks.saved = checkpoint.get("walkers")
 
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """Return what keeps the landscape before and after training."""
+        return [self.sketches]
+
     def configure_optimizers(self) -> Any:
         """Return what Lightning needs to train."""
         parts = [self.potential, *([self.loss] if isinstance(self.loss, nn.Module) else [])]
@@ -282,15 +292,15 @@ class PotentialLearner(pl.LightningModule):
         with observing(self, u):
             shown = {f"{stage}/{name}": value for name, value in self._quality(u).items()}
             checked = flocks.batch(len(u), test=True) if flocks.source == "box" else u
-            shown[f"{stage}/loss"] = float(self.loss(f, V, checked))
-            if self.diffusion is None:
+            shown[f"{stage}/loss"] = loss = float(self.loss(f, V, checked))
+            if teacher_of(self.loss) is not None:
+                shown[f"{stage}/missed"] = loss / slope_of(f, self.loss, u, x=self.x)
+            if self.diffusion is None and self.noisy:
                 found = stationarity(f, u, x=self.x).scalars()
                 shown |= {f"walkers/{name}": value for name, value in found.items()}
             shown["walkers/escape_rate"] = flocks.escape_rate
         self.log_dict({name: torch.tensor(value) for name, value in shown.items()},
                       batch_size=len(u), on_step=False, on_epoch=True)  # fmt: skip
-        if stage == "val":
-            self._draw(u, stage)
 
     def _quality(self, u: Tensor) -> dict[str, float]:
         if not self.noisy:
@@ -314,15 +324,12 @@ class PotentialLearner(pl.LightningModule):
             error = own.std() / math.sqrt(len(own))
             self.log(f"{stage}/entropy_production_stderr", error, batch_size=len(own))
 
-    def _draw(self, u: Tensor, stage: str) -> None:
-        last = self.current_epoch + 1 == self.trainer.max_epochs
-        due = self.figures and (last or self.current_epoch % self.figures == 0)
-        boards = tensorboards(self.trainer)
-        flow = isinstance(self.dynamics, Flow) and self.noisy and self.size > 1
-        if not (due and boards and flow):
-            return
-        found = potential_map(self.dynamics, self.potential, u, x=self.x, diffusion=self.diffusion)
-        for board in boards:
-            board.experiment.add_figure(
-                f"{stage}/landscape", figure(found.map(torch.Tensor.cpu)), self.global_step
-            )
+    def _sketch(self) -> PotentialMap | None:
+        """Return the landscape at the states of the test walkers."""
+        f, V, u = self.dynamics, self.potential, self.flocks.test.states
+        if self.size == 1:
+            return None
+        if isinstance(f, Flow) and self.noisy:
+            return potential_map(f, V, u, x=self.x, diffusion=self.diffusion)
+        noise = isinstance(f, Dynamics) and self.noisy and teacher_of(self.loss) is None
+        return slice_map(V, u, scale=map_noise(f, u)[1] if noise else torch.nan)

@@ -1,0 +1,71 @@
+"""Pictures of a landscape that is being learned: before, after, and every few epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from sntorch import checks
+from sntorch.landscape import PotentialMap
+from sntorch.plot import figure
+from sntorch.training.monitor import Onlooker, fields_of, tensorboards
+
+__all__ = ["Sketches"]
+
+
+class Sketches(Onlooker):
+    """Keeps the landscape before and after training, and shows it on TensorBoard.
+
+    Parameters
+    ----------
+    draw
+        Returns the landscape by now, None where there is no plane to draw it on.
+    every
+        Epochs between two pictures; the first and the last are always drawn, 0 draws none.
+
+    Raises
+    ------
+    ValueError
+        On wrong arguments.
+    """
+
+    def __init__(self, draw: Callable[[], PotentialMap | None], every: int) -> None:
+        super().__init__()
+        self.draw, self.every = draw, checks.count("figures", every, low=0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the landscape before training."""
+        return {"before": {name: fields_of(record) for name, record in self.before.items()}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the landscape before the training that is taken up."""
+        self.before = {k: PotentialMap(**fields) for k, fields in state_dict["before"].items()}
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw, if it is time to."""
+        if not self.every or trainer.state.fn != "fit" or not trainer.is_global_zero:
+            return
+        epoch = trainer.current_epoch
+        due = epoch % self.every == 0 or epoch + 1 == trainer.max_epochs
+        if trainer.sanity_checking:
+            due = trainer.global_step == 0  # a resumed run has its landscape before training
+        if due:
+            self._keep(trainer)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep how it looks at the end, also of a fit that stopped early."""
+        if self.every and trainer.is_global_zero:
+            self._keep(trainer, shown=False)
+
+    def _keep(self, trainer: pl.Trainer, *, shown: bool = True) -> None:
+        found = self.draw()
+        if found is None:
+            return
+        record = found.map(torch.Tensor.cpu)
+        self.after = {"landscape": record}
+        self.before = self.before or self.after
+        for board in tensorboards(trainer) if shown else ():
+            board.experiment.add_figure("val/landscape", figure(record), trainer.global_step)
