@@ -134,8 +134,19 @@ def _bracket(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> None:
     if _has(history, f"{name}_exact"):
         exact = array(history.curves[f"{name}_exact"])
         ax.axhline(float(exact[np.isfinite(exact)][-1]), label="known", **THEORY)
+    _zoomed(ax, history)
     name_axes(ax, "epoch", "nats / unit of time", whole=True)
     finish(ax, "Entropy production", history.curves[name])
+
+
+def _zoomed(ax: Axes, history: TrainingHistory) -> None:
+    """Leave the beginning out of sight, beside which nothing of the end could be seen."""
+    late = array(history.epoch)[len(history.epoch) // 5 :]
+    seen = [float(y) for line in ax.lines for x, y in zip(*line.get_data(), strict=True)
+            if len(line.get_xdata()) == 2 or x in late]  # fmt: skip
+    low, high = min(seen), max(seen)
+    margin = max(0.3 * (high - low), 1e-3 * abs(high))
+    ax.set_ylim(low - margin, high + margin)
 
 
 def _defects(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> None:

@@ -55,7 +55,7 @@ _TESTS = 16  # batches of the test after training, between which the test walker
 class PotentialLearner(pl.LightningModule):
     """Learns the potential of a dynamics; ``Trainer.fit(learner)`` is all it needs.
 
-    Logged are ``train/loss``, the mean of an epoch; ``val/loss`` on the test walkers;
+    Logged are ``train/loss``, the mean of an epoch so far; ``val/loss`` on the test walkers;
     ``val/entropy_production`` on them and ``val/entropy_production_train`` on the others, with
     standard error, and their difference ``val/gap``; balance, virial and Hamilton-Jacobi residual
     (`landscape.examine`); ``walkers/z`` and ``walkers/stationary`` (`landscape.stationarity`), and
@@ -187,6 +187,7 @@ class PotentialLearner(pl.LightningModule):
         self.optimizer, self.scheduler = optimizer, scheduler
         self.sketches = Sketches(self._sketch, figures)
         self._begun = False
+        self._mean = 0.0  # of the loss in this epoch
         self._produced: list[Tensor] = []  # at every test state, by batch
 
     x: Tensor | None
@@ -237,9 +238,10 @@ class PotentialLearner(pl.LightningModule):
         return loader(_TESTS, self.flocks.moved)
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """Return the loss of a batch and log its mean over the epoch."""
+        """Return the loss of a batch and log the mean of the epoch so far."""
         loss = self.loss(self.dynamics, self.potential, batch)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
+        self._mean += (float(loss.detach()) - self._mean) / (batch_idx + 1)
+        self.log("train/loss", self._mean, on_step=True, on_epoch=False, batch_size=len(batch))
         return loss
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
@@ -260,6 +262,7 @@ class PotentialLearner(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Move the walkers on, once per epoch."""
+        self._mean = 0.0
         self.flocks.advance(self.current_epoch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
