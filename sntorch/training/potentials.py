@@ -20,7 +20,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from sntorch import checks
 from sntorch.dynamics import Dynamics, as_dynamics, observing
@@ -29,30 +28,27 @@ from sntorch.landscape import (
     MatchedNetwork,
     NeuralPotential,
     Potential,
+    PotentialMap,
     epr_loss,
     known_potential,
     map_loss,
-    potential_map,
     stationarity,
 )
-from sntorch.landscape.maps import PotentialMap, slice_map
-from sntorch.landscape.metric import DiffusionField, map_noise
+from sntorch.landscape.metric import DiffusionField
 from sntorch.landscape.quasipotential import check_growth
 from sntorch.training.assessment import assess_flow, assess_map
-from sntorch.training.batches import loader
 from sntorch.training.decomposition import OrthogonalDecomposition
 from sntorch.training.flocks import Corners, Flocks
 from sntorch.training.openings import open_with, slope_of, teacher_of
-from sntorch.training.sketches import Sketches
+from sntorch.training.sketches import Sketches, sketched
+from sntorch.training.walking import Walking
 
 __all__ = ["PotentialLearner"]
 
 Loss = Callable[[Any, Any, Tensor], Tensor]
 
-_TESTS = 16  # batches of the test after training, between which the test walkers move on
 
-
-class PotentialLearner(pl.LightningModule):
+class PotentialLearner(Walking):
     """Learns the potential of a dynamics; ``Trainer.fit(learner)`` is all it needs.
 
     Logged are ``train/loss``, the mean of an epoch so far; ``val/loss`` on the test walkers;
@@ -190,8 +186,6 @@ class PotentialLearner(pl.LightningModule):
         self._mean = 0.0  # of the loss in this epoch
         self._produced: list[Tensor] = []  # at every test state, by batch
 
-    x: Tensor | None
-
     @property
     def noisy(self) -> bool:
         """Whether the dynamics has noise, so that it has a density."""
@@ -217,29 +211,10 @@ class PotentialLearner(pl.LightningModule):
         if isinstance(self.loss, OrthogonalDecomposition) and not self.loss.bounded:
             check_growth(self.potential, self.flocks.batch(self.batch_size))
 
-    def on_validation_start(self) -> None:
-        """Have walkers, also where nothing is trained."""
-        self._ready()
-
-    def on_test_start(self) -> None:
-        """Have walkers, also where nothing is trained."""
-        self._ready()
-
-    def train_dataloader(self) -> DataLoader[Tensor]:
-        """Return the batches of an epoch."""
-        return loader(self.batches, lambda: self.flocks.batch(self.batch_size))
-
-    def val_dataloader(self) -> DataLoader[Tensor]:
-        """Return one batch, the states of all test walkers."""
-        return loader(1, lambda: self.flocks.test.states)
-
-    def test_dataloader(self) -> DataLoader[Tensor]:
-        """Return several batches, the states of all test walkers as they move on."""
-        return loader(_TESTS, self.flocks.moved)
-
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Return the loss of a batch and log the mean of the epoch so far."""
         loss = self.loss(self.dynamics, self.potential, batch)
+        self._mean = self._mean if batch_idx else 0.0
         self._mean += (float(loss.detach()) - self._mean) / (batch_idx + 1)
         self.log("train/loss", self._mean, on_step=True, on_epoch=False, batch_size=len(batch))
         return loss
@@ -260,19 +235,6 @@ class PotentialLearner(pl.LightningModule):
         """Log the same for all batches of the test together."""
         self._log_error("test")
 
-    def on_train_epoch_start(self) -> None:
-        """Move the walkers on, once per epoch."""
-        self._mean = 0.0
-        self.flocks.advance(self.current_epoch)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the walkers."""
-        checkpoint["walkers"] = self.flocks.state_dict()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the walkers until they are needed."""
-        self.flocks.saved = checkpoint.get("walkers")
-
     def configure_callbacks(self) -> list[pl.Callback]:
         """Return what keeps the landscape before and after training."""
         return [self.sketches]
@@ -288,7 +250,7 @@ class PotentialLearner(pl.LightningModule):
 
     def _ready(self) -> None:
         self._produced = []  # of a pass that was interrupted
-        self.flocks.ready(next(self.potential.parameters()), self.x)
+        super()._ready()
 
     def _evaluate(self, u: Tensor, stage: str) -> None:
         f, V, flocks = self.dynamics, self.potential, self.flocks
@@ -297,7 +259,7 @@ class PotentialLearner(pl.LightningModule):
             checked = flocks.batch(len(u), test=True) if flocks.source == "box" else u
             shown[f"{stage}/loss"] = loss = float(self.loss(f, V, checked))
             if teacher_of(self.loss) is not None:
-                shown[f"{stage}/missed"] = loss / slope_of(f, self.loss, u, x=self.x)
+                shown[f"{stage}/missed"] = loss / slope_of(f, self.loss, checked, x=self.x)
             if self.diffusion is None and self.noisy:
                 found = stationarity(f, u, x=self.x).scalars()
                 shown |= {f"walkers/{name}": value for name, value in found.items()}
@@ -329,10 +291,7 @@ class PotentialLearner(pl.LightningModule):
 
     def _sketch(self) -> PotentialMap | None:
         """Return the landscape at the states of the test walkers."""
-        f, V, u = self.dynamics, self.potential, self.flocks.test.states
-        if self.size == 1:
-            return None
-        if isinstance(f, Flow) and self.noisy:
-            return potential_map(f, V, u, x=self.x, diffusion=self.diffusion)
-        noise = isinstance(f, Dynamics) and self.noisy and teacher_of(self.loss) is None
-        return slice_map(V, u, scale=map_noise(f, u)[1] if noise else torch.nan)
+        return sketched(
+            self.dynamics, self.potential, self.flocks.test.states, x=self.x,
+            diffusion=self.diffusion, nats=self.noisy and teacher_of(self.loss) is None,
+        )  # fmt: skip

@@ -7,13 +7,18 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from sntorch import checks
-from sntorch.landscape import PotentialMap
+from sntorch.dynamics import Dynamics
+from sntorch.flows import Flow
+from sntorch.landscape import Potential, PotentialMap, potential_map
+from sntorch.landscape.maps import slice_map
+from sntorch.landscape.metric import DiffusionField, map_noise
 from sntorch.plot import figure
 from sntorch.training.monitor import Onlooker, fields_of, tensorboards
 
-__all__ = ["Sketches"]
+__all__ = ["Sketches", "sketched"]
 
 
 class Sketches(Onlooker):
@@ -69,3 +74,20 @@ class Sketches(Onlooker):
         self.before = self.before or self.after
         for board in tensorboards(trainer) if shown else ():
             board.experiment.add_figure("val/landscape", figure(record), trainer.global_step)
+
+
+def sketched(
+    f: Dynamics | Flow, V: Potential, u: Tensor, *, x: Tensor | None,
+    diffusion: DiffusionField | None, nats: bool,
+) -> PotentialMap | None:  # fmt: skip
+    """Return V on a plane, of a flow with its flux, None of a single neuron.
+
+    `nats` says that V belongs to a density.
+    """
+    if u.shape[-1] == 1:
+        return None
+    if not nats:
+        return slice_map(V, u)
+    if isinstance(f, Flow):
+        return potential_map(f, V, u, x=x, diffusion=diffusion)
+    return slice_map(V, u, scale=map_noise(f, u)[1])
