@@ -127,16 +127,16 @@ def _circulation(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> No
 
 def _bracket(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> None:
     ax = fig.add_subplot(cell)
-    name = "val/entropy_production"
-    look = {"color": DARK, "marker": "o", "label": "other states ± s.e.", "zorder": 3}
+    name, title, unit = next(row for row in _BRACKETS if _has(history, f"{row[0]}_train"))
+    look = {"color": DARK, "marker": "o", "label": "other states", "zorder": 3}
     _curve(ax, history, name, f"{name}_stderr", **look)
     _curve(ax, history, f"{name}_train", color=LIGHT, label="states of training")
     if _has(history, f"{name}_exact"):
         exact = array(history.curves[f"{name}_exact"])
         ax.axhline(float(exact[np.isfinite(exact)][-1]), label="known", **THEORY)
     _zoomed(ax, history)
-    name_axes(ax, "epoch", "nats / unit of time", whole=True)
-    finish(ax, "Entropy production", history.curves[name])
+    name_axes(ax, "epoch", unit, whole=True)
+    finish(ax, title, history.curves[name])
 
 
 def _zoomed(ax: Axes, history: TrainingHistory) -> None:
@@ -177,6 +177,10 @@ _DISSIPATION = (  # curve, title, what zero means, unit; the first that was meas
 )
 
 
+_BRACKETS = (  # curve, title, unit
+    ("val/entropy_production", "Entropy production", "nats / unit of time"),
+    ("val/information", "Information of the potential", "per step"),
+)
 _DEFECTS = (  # curve, label, colour, line
     ("val/error", "error of V", DARK, "-"),
     ("val/balance", "not stationary", MIDDLE, "--"),
@@ -191,7 +195,7 @@ _PANELS: Sequence[tuple[Callable[[Figure, SubplotSpec, TrainingHistory], None], 
     (_plane, ("spectrum",)),
     (_dissipation, [row[0] for row in _DISSIPATION]),
     (_circulation, ("field", "area")),
-    (_bracket, ("val/entropy_production_train",)),
+    (_bracket, [f"{row[0]}_train" for row in _BRACKETS]),
     (_defects, [row[0] for row in _DEFECTS]),
     (_landscape("before"), ("landscape",)),
     (_landscape("after"), ("landscape",)),

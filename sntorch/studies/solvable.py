@@ -132,7 +132,7 @@ def objective(
     if name == "EPR":
         return lambda V, u: epr_loss(f, V, u, **own), True, []
     if name == "EPR + HJB":
-        return lambda V, u: hjb_loss(f, V, u, weight=1e-3, spread=0.2, generator=stream), True, []
+        return lambda V, u: hjb_loss(f, V, u, generator=stream), True, []
     if name == "decomposition":
         with torch.random.fork_rng():
             torch.random.set_rng_state(stream.get_state())

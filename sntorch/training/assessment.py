@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sntorch.dynamics import Dynamics, rollout
 from sntorch.flows import Flow
-from sntorch.landscape import Potential, entropy_production, epr_loss, examine
+from sntorch.landscape import Potential, entropy_production, epr_loss, examine, map_loss
 from sntorch.landscape.known import known_production
 from sntorch.landscape.learned import relative_error
 from sntorch.landscape.metric import DiffusionField, map_noise, metric_of
@@ -57,14 +57,22 @@ def assess_flow(
 
 
 def assess_map(
-    f: Dynamics, V: Potential, u: Tensor, *, x: Tensor | None
+    f: Dynamics, V: Potential, seen: Tensor, u: Tensor, *, x: Tensor | None
 ) -> tuple[dict[str, float], Tensor]:
-    """Return the same of a map, whose entropy production is that of one step from each state."""
+    """Return the same of a map, whose entropy production is that of one step from each state.
+
+    The information -`map_loss` is <s . S s> of the true score s; of a learned one it comes out high
+    on states of training and low on others.
+    """
     ahead = rollout(f, u, 1, x=x, generator=torch.Generator(u.device))
     produced = entropy_production(f, torch.cat([u[None], ahead]), x=x).value
     slope = V.gradient(u)
     virial = ((u - u.mean(0)) * slope).sum(-1).mean() / (u.shape[-1] * map_noise(f, u)[1])
-    return {"entropy_production": float(produced.mean()), "virial": float(virial)}, produced
+    found = {"entropy_production": float(produced.mean()), "virial": float(virial)}
+    for name, states in (("information", u), ("information_train", seen)):
+        stream = torch.Generator(u.device)
+        found[name] = -float(map_loss(f, V, states, x=x, generator=stream).detach())
+    return found, produced
 
 
 def _box_error(V: Potential, truth: Any, box: Box, scale: float, like: Tensor) -> float:

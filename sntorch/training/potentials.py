@@ -60,7 +60,8 @@ class PotentialLearner(Walking):
     what it is in truth, ``val/entropy_production_exact``; with `teacher_loss` ``val/missed``, the
     loss as a share of the teacher's mean squared slope.  TensorBoard shows the landscape with the
     flux.  Of a map the entropy production is that of the steps of the test walkers, exact whatever
-    the potential.
+    the potential, and what brackets is ``val/information``, -`map_loss`, with
+    ``val/information_train``.
 
     Parameters
     ----------
@@ -271,7 +272,9 @@ class PotentialLearner(Walking):
         if not self.noisy:
             return {}
         if isinstance(self.dynamics, Dynamics):
-            found, rows = assess_map(self.dynamics, self.potential, u, x=self.x)
+            found, rows = assess_map(
+                self.dynamics, self.potential, self.flocks.train.states, u, x=self.x
+            )
         else:
             found, rows = assess_flow(
                 self.dynamics, self.potential, self.flocks.train.states, u, x=self.x,

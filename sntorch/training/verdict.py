@@ -22,6 +22,8 @@ _POTENTIAL = (  # label, name, name of the standard error, name of what is known
     ("  on the states of training", "entropy_production_train", "", "entropy_production_exact"),
     ("  of the true potential, same states", "entropy_production_known", "",
      "entropy_production_exact"),
+    ("information of the potential (per step)", "information", "", ""),
+    ("  on the states of training", "information_train", "", ""),
     ("error of the potential in the box, relative", "error", "", ""),
     ("correlation with the true potential", "correlation", "", ""),
     ("what is not stationary, relative", "balance", "", ""),
