@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,9 +15,10 @@ from sntorch.landscape.known import known_production
 from sntorch.landscape.learned import relative_error
 from sntorch.landscape.metric import DiffusionField, map_noise, metric_of
 from sntorch.landscape.production import local_production
+from sntorch.streams import seeded
 from sntorch.training.walkers import Box
 
-__all__ = ["assess_flow", "assess_map"]
+__all__ = ["assess_flow", "assess_map", "same_noise"]
 
 _EXACT, _PROBES = 16, 4  # neurons up to which second derivatives are exact, else directions
 _FILLED = 2**14  # states that fill the box
@@ -73,6 +75,13 @@ def assess_map(
         stream = torch.Generator(u.device)
         found[name] = -float(map_loss(f, V, states, x=x, generator=stream).detach())
     return found, produced
+
+
+def same_noise(loss: Callable[[], Tensor]) -> float:
+    """Return a loss that may draw from the global stream, with the same noise every time."""
+    with torch.random.fork_rng():
+        torch.random.set_rng_state(seeded(0).get_state())
+        return float(loss())
 
 
 def _box_error(V: Potential, truth: Any, box: Box, scale: float, like: Tensor) -> float:

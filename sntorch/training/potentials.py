@@ -36,7 +36,7 @@ from sntorch.landscape import (
 )
 from sntorch.landscape.metric import DiffusionField
 from sntorch.landscape.quasipotential import check_growth
-from sntorch.training.assessment import assess_flow, assess_map
+from sntorch.training.assessment import assess_flow, assess_map, same_noise
 from sntorch.training.decomposition import OrthogonalDecomposition
 from sntorch.training.flocks import Corners, Flocks
 from sntorch.training.openings import open_with, slope_of, teacher_of
@@ -257,9 +257,11 @@ class PotentialLearner(Walking):
         f, V, flocks = self.dynamics, self.potential, self.flocks
         with observing(self, u):
             shown = {f"{stage}/{name}": value for name, value in self._quality(u).items()}
-            checked = flocks.batch(len(u), test=True) if flocks.source == "box" else u
-            shown[f"{stage}/loss"] = loss = float(self.loss(f, V, checked))
-            if teacher_of(self.loss) is not None:
+            taught = teacher_of(self.loss) is not None
+            other = flocks.source == "box" or (taught and flocks.spread > 0)
+            checked = flocks.batch(len(u), test=True) if other else u
+            shown[f"{stage}/loss"] = loss = same_noise(lambda: self.loss(f, V, checked))
+            if taught:
                 shown[f"{stage}/missed"] = loss / slope_of(f, self.loss, checked, x=self.x)
             if self.diffusion is None and self.noisy:
                 found = stationarity(f, u, x=self.x).scalars()
@@ -271,15 +273,12 @@ class PotentialLearner(Walking):
     def _quality(self, u: Tensor) -> dict[str, float]:
         if not self.noisy:
             return {}
-        if isinstance(self.dynamics, Dynamics):
-            found, rows = assess_map(
-                self.dynamics, self.potential, self.flocks.train.states, u, x=self.x
-            )
+        f, V, seen = self.dynamics, self.potential, self.flocks.train.states
+        if isinstance(f, Dynamics):
+            found, rows = assess_map(f, V, seen, u, x=self.x)
         else:
-            found, rows = assess_flow(
-                self.dynamics, self.potential, self.flocks.train.states, u, x=self.x,
-                diffusion=self.diffusion, truth=self.truth, box=self.flocks.box,
-            )  # fmt: skip
+            known: dict[str, Any] = {"truth": self.truth, "box": self.flocks.box}
+            found, rows = assess_flow(f, V, seen, u, x=self.x, diffusion=self.diffusion, **known)
         self._produced.append(rows)
         found.pop("entropy_production_stderr", None)
         return found

@@ -79,4 +79,6 @@ def _curve(history: TrainingHistory, name: str) -> Sequence[float]:
 
 
 def _number(value: float) -> str:
-    return f"{value:10.4f}" if math.isfinite(value) else " " * 10
+    if not math.isfinite(value):
+        return " " * 10
+    return f"{value:10.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:10.1e}"
