@@ -62,6 +62,7 @@ def potential_map(
     plane: Tensor | None = None,
     x: Tensor | None = None,
     diffusion: DiffusionField | None = None,
+    box: tuple[Tensor, Tensor] | None = None,
     cells: int = 60,
     shown: int = 300,
 ) -> PotentialMap:
@@ -74,6 +75,8 @@ def potential_map(
     plane
         Two orthonormal axes (2, N); by default the space itself for N = 2, else the two leading
         principal axes of the states.
+    box
+        Lowest and highest corner (N,) of walls, beyond which V is infinite.
     cells
         Points along each axis.
     shown
@@ -102,9 +105,10 @@ def potential_map(
         metric = metric_of(f, at, diffusion)
         value, slope = V.value_and_gradient(at)
         v = f.drift(at, x) - metric.divergence + metric.push(slope.detach())
+        value = _walled(value.detach(), at, box)
         return PotentialMap(
             axes=axes,
-            potential=(value - value.min()).detach(),
+            potential=value - value.min(),
             velocity=v @ plane.T,
             scale=metric.scale,
             states=seen,
@@ -115,7 +119,7 @@ def potential_map(
 
 def slice_map(
     potential: object, states: Tensor, *, scale: float = torch.nan, plane: Tensor | None = None,
-    cells: int = 60, shown: int = 300,
+    box: tuple[Tensor, Tensor] | None = None, cells: int = 60, shown: int = 300,
 ) -> PotentialMap:  # fmt: skip
     """Return a potential alone on a plane through the mean of the states; v is NaN.
 
@@ -129,7 +133,7 @@ def slice_map(
         (..., N), N >= 2.
     scale
         Db; NaN if the potential belongs to no noise.
-    plane, cells, shown
+    plane, box, cells, shown
         As for `potential_map`.
 
     Raises
@@ -149,7 +153,7 @@ def slice_map(
     plane = _plane(u, plane)
     with observing(V, u):
         axes, at, seen = _grid(u, plane, cells, shown)
-        value = V.energy(at).detach()
+        value = _walled(V.energy(at).detach(), at, box)
         return PotentialMap(
             axes=axes,
             potential=value - value.min(),
@@ -235,6 +239,14 @@ def _grid(u: Tensor, plane: Tensor, cells: int, shown: int) -> tuple[Tensor, Ten
     axes = torch.stack([a + (b - a) * unit for a, b in ends])
     at = mean + torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) @ plane
     return axes, at, seen[:: max(1, len(u) // checks.count("shown", shown))]
+
+
+def _walled(value: Tensor, at: Tensor, box: tuple[Tensor, Tensor] | None) -> Tensor:
+    if box is None:
+        return value
+    low, high = (corner.to(at) for corner in box)
+    inside = ((at >= low) & (at <= high)).all(-1)
+    return torch.where(inside, value, torch.inf)
 
 
 def _plane(u: Tensor, plane: Tensor | None) -> Tensor:

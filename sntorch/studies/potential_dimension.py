@@ -4,7 +4,9 @@ r"""How error and cost of a learned potential grow with the number of neurons.
 
 once linear, f(u) = u with g = 0.5, and once with f = tanh and g = 1.5, beyond the onset of chaos.
 A potential is fitted to M states of the steady state and judged at M others.  First the quadratic
-with the least EPR loss (`NeuralPotential.start`), then the network upon it, by Adam.
+with the least EPR loss (`NeuralPotential.start`), then the network upon it, by Adam, until the loss
+on an eighth of the states of training, which is kept out of the gradient steps, has not been lower
+for twelve looks, ten steps apart; the potential is the one at the lowest.
 
 The entropy production is known: for linear networks from the Lyapunov equation, for the others from
 
@@ -38,7 +40,7 @@ from sntorch.landscape.velocity import divergence
 from sntorch.streams import seeded
 from sntorch.studies.potential_growth import PotentialDimension
 from sntorch.systems import AmariWilsonCowan, OrnsteinUhlenbeck
-from sntorch.training.lowering import lower
+from sntorch.training.lowering import Best, lower
 from sntorch.training.walkers import Walkers
 
 __all__ = ["KINDS", "run"]
@@ -49,6 +51,8 @@ _DIFFUSION = {"linear": 1.0, "tanh": 0.2}
 _DT, _BURN_IN = 0.02, 20.0  # of the walkers of nonlinear networks
 _TIMES, _APART = 16, 1.0  # how often, and how far apart in time, a walker is looked at
 _PART = 4096  # states that are looked at at once
+_KEPT = 8  # one of so many states of training decides when to stop
+_EVERY, _PATIENCE = 10, 12  # gradient steps between two looks, and looks without a better one
 
 
 def run(
@@ -56,10 +60,10 @@ def run(
     sizes: Sequence[int] = (16, 64, 256),
     kinds: Sequence[str] = KINDS,
     samples: int = 8192,
-    steps: int = 200,
+    steps: int = 400,
     batch: int = 1024,
     hidden: Sequence[int] = (128,),
-    lr: float = 2e-3,
+    lr: float = 0.01,
     seed: int = 0,
 ) -> Iterator[PotentialDimension]:
     """Yield the study with one fit more each time.
@@ -74,7 +78,7 @@ def run(
         M, states of training, and as many of the test; a multiple of 16, as often as a walker of a
         nonlinear network is looked at.
     steps, batch, lr
-        Gradient steps, states of each, and Adam's rate, which falls to 0 like a cosine.
+        Gradient steps at most, states of each, and Adam's rate, which falls to 0 like a cosine.
     hidden
         Widths of the network.
     seed
@@ -174,10 +178,14 @@ def _known(flow: Flow, u: Tensor, D: float, stream: torch.Generator) -> tuple[Te
 
 def _losses(flow: Flow, V: NeuralPotential, states: Tensor) -> Tensor:
     """Return the EPR loss at the states of training and of the test (2,)."""
+    return torch.stack([_mean_loss(flow, V, half) for half in states])
+
+
+def _mean_loss(flow: Flow, V: NeuralPotential, u: Tensor) -> Tensor:
+    """Return the EPR loss () at states u (M, N), part by part."""
     with torch.no_grad():
-        means = [[epr_loss(flow, V, part) * len(part) for part in half.split(_PART)]
-                 for half in states]  # fmt: skip
-    return torch.stack([torch.stack(each).double().sum() for each in means]) / states.shape[1]
+        sums = [epr_loss(flow, V, part).double() * len(part) for part in u.split(_PART)]
+    return torch.stack(sums).sum() / len(u)
 
 
 def _error(V: NeuralPotential, truth: Any, u: Tensor, flow: Flow) -> Tensor:
@@ -194,9 +202,11 @@ def _trained(
     flow: Flow, V: NeuralPotential, u: Tensor, steps: int, batch: int, lr: float,
     stream: torch.Generator,
 ) -> dict[str, Tensor]:  # fmt: skip
-    """Train V on the states u (M, N); return what a step took, and a pass of V alone."""
+    """Train V on states u (M, N) until it is best; return what a step took, and a pass of V."""
     took, alone = [], []
+    kept, u = u[::_KEPT], u[torch.arange(len(u)) % _KEPT > 0]
     chosen = u[:batch]
+    best = Best(V, lambda: float(_mean_loss(flow, V, kept)), _PATIENCE)
 
     def loss() -> Tensor:
         nonlocal chosen
@@ -206,12 +216,15 @@ def _trained(
     began = time.process_time()
     for i in lower(loss, V.parameters(), steps, lr):
         took.append(time.process_time() - began)
-        if i % 10 == 0:  # interleaved, so that a busy machine is as busy for both
+        if i % _EVERY == _EVERY - 1:  # interleaved, so that a busy machine is as busy for both
             began = time.process_time()
             torch.autograd.grad(V.energy(chosen).sum(), list(V.parameters()))
             alone.append(time.process_time() - began)
+            if best.passed():
+                break
         began = time.process_time()
+    best.restore()
     all_steps = torch.tensor(took, dtype=torch.float64)
-    passes = torch.tensor(alone, dtype=torch.float64)
+    passes = torch.tensor(alone or [torch.nan], dtype=torch.float64)
     return {"step_seconds": all_steps.median(), "pass_seconds": passes.median(),
-            "seconds": all_steps.sum()}  # fmt: skip
+            "seconds": all_steps.sum(), "taken": torch.tensor(len(took))}  # fmt: skip

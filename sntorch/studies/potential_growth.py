@@ -38,12 +38,14 @@ class PotentialDimension(Study):
     """(R,), CPU time of one gradient step of the EPR loss."""
     pass_seconds: Tensor
     """(R,), the same of one pass forward and back of the potential alone."""
+    taken: Tensor
+    """(R,), gradient steps until the best had passed."""
     seconds: Tensor
     """(R,), the same of all gradient steps together."""
     samples: int
     """M."""
     steps: int
-    """Gradient steps."""
+    """Gradient steps at most."""
     batch: int
     """States of one."""
     planned: int
@@ -85,7 +87,7 @@ class PotentialDimension(Study):
         lines = [
             f"{'network':>8}{'N':>5}{'exact / N':>19}{'quadratic: train, test':>25}"
             f"{'learned: train, test':>23}{'error of V':>18}{'ms / step':>11}{'/ pass':>8}"
-            f"{'seconds':>9}"
+            f"{'steps':>7}{'seconds':>9}"
         ]
         for i, kind in enumerate(self.kinds):
             n = int(self.sizes[i])
@@ -97,7 +99,7 @@ class PotentialDimension(Study):
             lines.append(
                 f"{kind:>8}{n:5}{exact:>19}{before:>25}{after:>23}"
                 f"{error if kind == 'linear' else '':>18}{1e3 * float(self.step_seconds[i]):11.2f}"
-                f"{ratio:8.1f}{float(self.seconds[i]):9.1f}"
+                f"{ratio:8.1f}{int(self.taken[i]):7}{float(self.seconds[i]):9.1f}"
             )
         return "\n".join(lines)
 
@@ -138,7 +140,7 @@ def _(result: PotentialDimension, ax: Any = None) -> Any:
     ax.set(xlabel="neurons N", ylabel="error of entropy production (%)")
     note = (
         f"filled: too high, open: too low; dash: best quadratic\n"
-        f"M = {result.samples}, {result.steps} steps of {result.batch}"
+        f"M = {result.samples}, at most {result.steps} steps of {result.batch}"
     )
     return finish(ax, "Entropy production from the EPR loss", result.excess, note)
 

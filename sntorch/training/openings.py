@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from sntorch.landscape import NeuralPotential, teacher_loss
 from sntorch.landscape.teachers import descent
 
-__all__ = ["open_with", "slope_of", "teacher_of"]
+__all__ = ["missed", "open_with", "teacher_of"]
 
 
 def open_with(
@@ -28,10 +29,11 @@ def open_with(
         V.start(descent(f, **({"x": x} | teacher)), states)
 
 
-def slope_of(f: object, loss: object, states: Tensor, *, x: Tensor | None) -> float:
-    """Return the teacher's mean squared slope per neuron, at the states."""
-    teacher = teacher_of(loss) or {}
-    return float(descent(f, **({"x": x} | teacher)).drift(states).square().mean())
+def missed(f: object, loss: object, states: Tensor, value: float, *, x: Tensor | None) -> float:
+    """Return the value of a teacher's loss as a share of its mean squared slope; NaN of none."""
+    settings = {"x": x} | (teacher_of(loss) or {})
+    slope = float(descent(f, **settings).drift(states).square().mean())
+    return value / slope if slope else math.nan
 
 
 def teacher_of(loss: object) -> dict[str, Any] | None:

@@ -39,7 +39,7 @@ from sntorch.landscape.quasipotential import check_growth
 from sntorch.training.assessment import assess_flow, assess_map, same_noise
 from sntorch.training.decomposition import OrthogonalDecomposition
 from sntorch.training.flocks import Corners, Flocks
-from sntorch.training.openings import open_with, slope_of, teacher_of
+from sntorch.training.openings import missed, open_with, teacher_of
 from sntorch.training.sketches import Sketches, sketched
 from sntorch.training.walking import Walking
 
@@ -237,8 +237,9 @@ class PotentialLearner(Walking):
         self._log_error("test")
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """Return what keeps the landscape before and after training."""
-        return [self.sketches]
+        """Return what keeps the landscape before and after training, unless it is there."""
+        there = self.sketches in getattr(self.trainer, "callbacks", [])
+        return [] if there else [self.sketches]
 
     def configure_optimizers(self) -> Any:
         """Return what Lightning needs to train."""
@@ -262,7 +263,7 @@ class PotentialLearner(Walking):
             checked = flocks.batch(len(u), test=True) if other else u
             shown[f"{stage}/loss"] = loss = same_noise(lambda: self.loss(f, V, checked))
             if taught:
-                shown[f"{stage}/missed"] = loss / slope_of(f, self.loss, checked, x=self.x)
+                shown[f"{stage}/missed"] = missed(f, self.loss, checked, loss, x=self.x)
             if self.diffusion is None and self.noisy:
                 found = stationarity(f, u, x=self.x).scalars()
                 shown |= {f"walkers/{name}": value for name, value in found.items()}
@@ -294,6 +295,6 @@ class PotentialLearner(Walking):
     def _sketch(self) -> PotentialMap | None:
         """Return the landscape at the states of the test walkers."""
         return sketched(
-            self.dynamics, self.potential, self.flocks.test.states, x=self.x,
+            self.dynamics, self.potential, self.flocks.test.states, x=self.x, box=self.flocks.box,
             diffusion=self.diffusion, nats=self.noisy and teacher_of(self.loss) is None,
         )  # fmt: skip

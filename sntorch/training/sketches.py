@@ -17,6 +17,7 @@ from sntorch.landscape.maps import slice_map
 from sntorch.landscape.metric import DiffusionField, map_noise
 from sntorch.plot import figure
 from sntorch.training.monitor import Onlooker, fields_of, tensorboards
+from sntorch.training.walkers import Box
 
 __all__ = ["Sketches", "sketched"]
 
@@ -78,7 +79,7 @@ class Sketches(Onlooker):
 
 def sketched(
     f: Dynamics | Flow, V: Potential, u: Tensor, *, x: Tensor | None,
-    diffusion: DiffusionField | None, nats: bool,
+    diffusion: DiffusionField | None, box: Box | None, nats: bool,
 ) -> PotentialMap | None:  # fmt: skip
     """Return V on a plane, of a flow with its flux, None of a single neuron.
 
@@ -87,7 +88,7 @@ def sketched(
     if u.shape[-1] == 1:
         return None
     if not nats:
-        return slice_map(V, u)
+        return slice_map(V, u, box=box)
     if isinstance(f, Flow):
-        return potential_map(f, V, u, x=x, diffusion=diffusion)
-    return slice_map(V, u, scale=map_noise(f, u)[1])
+        return potential_map(f, V, u, x=x, diffusion=diffusion, box=box)
+    return slice_map(V, u, scale=map_noise(f, u)[1], box=box)

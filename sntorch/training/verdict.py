@@ -52,7 +52,8 @@ def table(history: TrainingHistory, tested: Mapping[str, float]) -> str:
 def _potential_rows(history: TrainingHistory, tested: Mapping[str, float]) -> list[str]:
     lines = []
     for label, name, error, known in _POTENTIAL:
-        if f"test/{name}" not in tested:
+        same = name == "loss" and tested["test/loss"] == tested.get("test/entropy_production")
+        if f"test/{name}" not in tested or same:
             continue
         before = _curve(history, f"val/{name}")[:1]
         numbers = [*(before or [math.nan]), *(tested.get(f"test/{n}", math.nan)
