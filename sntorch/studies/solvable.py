@@ -96,15 +96,15 @@ def solvable(name: str, seed: int) -> Solvable:
     stream = seeded(seed)
     if name == "double well":
         flow: Flow = DoubleWell(2, circulation=0.5, diffusion=0.2)
-        return Solvable(flow=flow, half=(2.0, 2.2), walled=True, dt=0.005, burn_in=6.0)
+        return Solvable(flow=flow, half=(2.0, 2.2), walled=True, dt=0.01, burn_in=6.0)
     if name == "ring":
         flow = StuartLandau(diffusion=0.1)
-        return Solvable(flow=flow, half=(2.0, 2.0), walled=True, dt=0.01, burn_in=8.0)
+        return Solvable(flow=flow, half=(2.0, 2.0), walled=True, dt=0.02, burn_in=8.0)
     box = (3.0 if name == "linear" else 2.0,) * _NEURONS
     if name == "linear":
         A = gaussian(_NEURONS, std=0.8, generator=stream) - torch.eye(_NEURONS)
         flow = OrnsteinUhlenbeck(A, diffusion=0.5)
-        return Solvable(flow=flow, half=box, walled=False, dt=0.01, burn_in=8.0)
+        return Solvable(flow=flow, half=box, walled=False, dt=0.02, burn_in=8.0)
     J = gaussian(_NEURONS, std=1.5, symmetry=1.0, generator=stream)
     matched = MatchedNetwork(AmariWilsonCowan(J, trainable=()), temperature=0.2)
     return Solvable(
