@@ -134,16 +134,19 @@ def _bracket(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> None:
     if _has(history, f"{name}_exact"):
         exact = array(history.curves[f"{name}_exact"])
         ax.axhline(float(exact[np.isfinite(exact)][-1]), label="known", **THEORY)
-    _zoomed(ax, history)
+    _zoomed(ax, history, name)
     name_axes(ax, "epoch", unit, whole=True)
     finish(ax, title, history.curves[name])
 
 
-def _zoomed(ax: Axes, history: TrainingHistory) -> None:
+def _zoomed(ax: Axes, history: TrainingHistory, name: str) -> None:
     """Leave the beginning out of sight, beside which nothing of the end could be seen."""
-    late = array(history.epoch)[len(history.epoch) // 5 :]
-    seen = [float(y) for line in ax.lines for x, y in zip(*line.get_data(), strict=True)
-            if len(line.get_xdata()) == 2 or x in late]  # fmt: skip
+    curves = [f"{name}{end}" for end in ("", "_train", "_exact")]
+    late = [finite(history.curves[c])[len(history.epoch) // 5 :] for c in curves
+            if c in history.curves]  # fmt: skip
+    seen = [y for y in np.concatenate(late).tolist() if math.isfinite(y)]
+    if not seen:
+        return
     low, high = min(seen), max(seen)
     margin = max(0.3 * (high - low), 1e-3 * abs(high))
     ax.set_ylim(low - margin, high + margin)

@@ -14,7 +14,7 @@ matplotlib.use("agg")
 
 @pytest.fixture(scope="module")
 def found():
-    *_, last = potential_dimension.run(sizes=[6, 12], samples=2048, steps=20, batch=256)
+    *_, last = potential_dimension.run(sizes=[6, 12], samples=1024, steps=20, batch=256)
     return last
 
 

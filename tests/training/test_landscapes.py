@@ -65,7 +65,7 @@ def test_watching_changes_no_bit_of_training(tmp_path):
     for callbacks in ([], [PotentialMonitor(every_n_epochs=1, **SMALL)]):
         model = snt_model()
         logger = TensorBoardLogger(tmp_path) if callbacks else False
-        trainer(2, callbacks, logger).fit(model, TinyTask())
+        trainer(1, callbacks, logger).fit(model, TinyTask())
         ends.append(weights(model))
     assert torch.equal(*ends)
     (monitor,) = callbacks
@@ -82,10 +82,10 @@ def test_a_run_that_is_taken_up_learns_the_same_bits(tmp_path):
         fit.fit(snt_model(), TinyTask(), **options)
         return fit, monitor
 
-    whole = run(4)[1]
-    half, first = run(2)
+    whole = run(2)[1]
+    half, first = run(1)
     half.save_checkpoint(tmp_path / "half.ckpt")
-    _, second = run(4, ckpt_path=tmp_path / "half.ckpt")
+    _, second = run(2, ckpt_path=tmp_path / "half.ckpt")
     assert torch.equal(learned(whole), learned(second))
     assert not torch.equal(learned(first), learned(second))
     assert torch.equal(whole.after["fit"].information, second.after["fit"].information)  # type: ignore

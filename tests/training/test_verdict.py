@@ -1,5 +1,7 @@
 """What a run that learned a potential ends with: records of both ends, a report, and a table."""
 
+from typing import Any
+
 import matplotlib
 import pytest
 import pytorch_lightning as pl
@@ -18,7 +20,13 @@ matplotlib.use("agg")
 
 def learner(f, **options):
     torch.manual_seed(0)
-    settings = {"walkers": 64, "burn_in": 20, "refresh": 5, "batch_size": 32, "batches": 4}
+    settings: dict[str, Any] = {
+        "walkers": 64,
+        "burn_in": 20,
+        "refresh": 5,
+        "batch_size": 32,
+        "batches": 4,
+    }
     size = f.size
     return PotentialLearner(f, NeuralPotential(size, (8,)), **(settings | options))
 
@@ -92,9 +100,10 @@ def test_a_run_that_is_taken_up_keeps_the_landscape_before_training(ring, tmp_pa
     trainer, history, _ = run(learner(f, box=box), 1)
     trainer.save_checkpoint(tmp_path / "one.ckpt")
     again = run(learner(f, box=box), 2, ckpt_path=tmp_path / "one.ckpt")[1]
-    first, second = (h.before["landscape"].potential for h in (history, again))
-    assert torch.equal(first, second)
-    assert not torch.equal(again.after["landscape"].potential, second)
+    first, second, last = history.before, again.before, again.after
+    shown: list[Any] = [records["landscape"] for records in (first, second, last)]
+    assert torch.equal(shown[0].potential, shown[1].potential)
+    assert not torch.equal(shown[2].potential, shown[1].potential)
 
 
 def test_a_taught_potential_starts_from_the_quadratic_like_its_teacher():
@@ -107,7 +116,8 @@ def test_a_taught_potential_starts_from_the_quadratic_like_its_teacher():
     assert float(history.curves["val/missed"][0]) < 0.01
     assert "missed of the teacher's squared slope" in table(history, tested)
     assert "walkers/z" not in tested  # no noise, no steady state to be in
-    assert history.after["landscape"].flux.isnan().all()
+    landscape: Any = history.after["landscape"]
+    assert landscape.flux.isnan().all()
 
 
 def test_the_information_of_a_map_is_bracketed():
