@@ -43,7 +43,8 @@ def _(result: PotentialMap, ax: Axes | None = None) -> Axes:
     high = DEEPEST if noisy else DEEPEST * unit
     image = ax.imshow(shade.T * (high / DEEPEST), cmap=VALLEY, extent=extent, origin="lower",
                       vmin=0, vmax=high)  # fmt: skip
-    ax.contour(*axes, shade.T, np.arange(1, DEEPEST, 2), colors=GREY, linewidths=0.4)
+    inside = np.where(np.isfinite(V), shade, np.nan)
+    ax.contour(*axes, inside.T, np.arange(1, DEEPEST, 2), colors=GREY, linewidths=0.4)
     fig = ax.get_figure()
     if isinstance(fig, Figure):
         label = "(V - min V) / D (nats)" if noisy else "V - min V"

@@ -30,12 +30,17 @@ them.  The decomposition is 0 for the true V at every state and has no such floo
 a density smoothed by 0.15 standard deviations.  Walls, where P does not fall to 0, forbid score
 matching unless its weights vanish there, which they are made to do, and forbid denoising in the box
 of the Hopfield network, whose diffusion depends on the state besides: EPR and score matching alone
-know such a one.  The walkers themselves are of steps dt: where V is as steep as k, their density is
-wider by about k dt, which score matching, denoising and the discrete-time loss learn, and the EPR
-loss, which knows F, does not.
+know such a one.  Walkers of a flow sample P with an error O(dt^2), those of the Hopfield network,
+whose noise depends on the state, with one O(dt), and the discrete-time loss learns the density of a
+Runge-Kutta step with noise at its end.
 
-The default takes about 100 seconds of CPU time; the full setting is ``budgets: [100, 300, 1000,
-3000, 10000], walkers: 16384``, about 40 minutes.
+A barrier is the hardest number.  Of the double well with D = 0.1, whose saddle is 10 nats up, 3000
+steps of the EPR loss on 1024 exact states each give 0.97 to 0.99 of it (two seeds, both sides),
+with the likelihood beside it 0.98 to 1.01, with the HJB term 0.98 to 1.00 after 2000: none within
+1 % every time.
+
+The default takes about 25 seconds of CPU time; the full setting is ``budgets: [100, 300, 1000,
+3000, 10000], walkers: 16384``.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ r"""How error and cost of a learned potential grow with the number of neurons.
 once linear, f(u) = u with g = 0.5, and once with f = tanh and g = 1.5, beyond the onset of chaos.
 A potential is fitted to M states of the steady state and judged at M others.  First the quadratic
 with the least EPR loss (`NeuralPotential.start`), then the network upon it, by Adam, until the loss
-on an eighth of the states of training, which is kept out of the gradient steps, has not been lower
-for twelve looks, ten steps apart; the potential is the one at the lowest.
+on an eighth of the states of training, which neither is fitted to, has not been lower for twelve
+looks, ten steps apart; the potential is the one at the lowest.
 
 The entropy production is known: for linear networks from the Lyapunov equation, for the others from
 
@@ -19,8 +19,11 @@ quadratic has N(N + 1)/2 numbers.  Of linear networks V itself is known, too.
 The cost is the CPU time of one gradient step, median of all, beside one pass forward and back of
 the potential alone on the same batch.
 
-The default takes N = 16, 64 and 256 in about a minute; the full setting is
-``sizes: [16, 64, 256, 512], samples: 65536, steps: 4000``.
+The default takes N = 16, 64 and 256 in about 40 seconds of CPU time.  With 512, ``sizes: [16, 64,
+256, 512]``, it is two minutes: 8192 states bracket the entropy production of the linear network by
+-2.8 and +2.9 %, at 75 ms a step.  Where the quadratic is the truth the network upon it never makes
+it better and is left out by the early stop; of tanh networks of 64 and more, 8192 states are too
+few to tell it anything.  The full setting is ``samples: 65536, steps: 4000`` besides.
 """
 
 from __future__ import annotations
@@ -105,7 +108,7 @@ def run(
         checks.count("sizes", n, low=2)
     for kind in kinds:
         checks.one_of("kinds", kind, KINDS)
-    checks.count("samples", samples, low=max(16 * _TIMES, max(sizes) + 2))
+    checks.count("samples", samples, low=max(16 * _TIMES, 2 * max(sizes)))
     if samples % _TIMES:
         raise ValueError(f"samples: expected a multiple of {_TIMES}, got {samples}")
     checks.count("steps", steps)
@@ -117,11 +120,13 @@ def run(
     for i, (kind, n) in enumerate(plan):
         stream = seeded(seed)
         flow, exact, states, truth = _network(kind, n, samples, stream)
-        V = NeuralPotential(n, hidden, generator=stream).start(flow, states[0])
-        row: dict[str, Any] = {"start": _losses(flow, V, states)}
+        kept, fitted = states[0, ::_KEPT], states[0, torch.arange(samples) % _KEPT > 0]
+        halves = (fitted, states[1])
+        V = NeuralPotential(n, hidden, generator=stream).start(flow, fitted)
+        row: dict[str, Any] = {"start": _losses(flow, V, halves)}
         before = _error(V, truth, states[1], flow)
-        row |= _trained(flow, V, states[0], steps, batch, lr, stream)
-        row |= {"learned": _losses(flow, V, states), "sizes": torch.tensor(n)}
+        row |= _trained(flow, V, fitted, kept, steps, batch, lr, stream)
+        row |= {"learned": _losses(flow, V, halves), "sizes": torch.tensor(n)}
         row["error"] = torch.stack([before, _error(V, truth, states[1], flow)])
         row |= exact
         for name, value in row.items():
@@ -176,7 +181,7 @@ def _known(flow: Flow, u: Tensor, D: float, stream: torch.Generator) -> tuple[Te
     return found.mean(), found.std() / len(found) ** 0.5
 
 
-def _losses(flow: Flow, V: NeuralPotential, states: Tensor) -> Tensor:
+def _losses(flow: Flow, V: NeuralPotential, states: tuple[Tensor, Tensor]) -> Tensor:
     """Return the EPR loss at the states of training and of the test (2,)."""
     return torch.stack([_mean_loss(flow, V, half) for half in states])
 
@@ -199,12 +204,11 @@ def _error(V: NeuralPotential, truth: Any, u: Tensor, flow: Flow) -> Tensor:
 
 
 def _trained(
-    flow: Flow, V: NeuralPotential, u: Tensor, steps: int, batch: int, lr: float,
+    flow: Flow, V: NeuralPotential, u: Tensor, kept: Tensor, steps: int, batch: int, lr: float,
     stream: torch.Generator,
 ) -> dict[str, Tensor]:  # fmt: skip
-    """Train V on states u (M, N) until it is best; return what a step took, and a pass of V."""
+    """Train V on states u until it is best on those kept; return what a step took, and a pass."""
     took, alone = [], []
-    kept, u = u[::_KEPT], u[torch.arange(len(u)) % _KEPT > 0]
     chosen = u[:batch]
     best = Best(V, lambda: float(_mean_loss(flow, V, kept)), _PATIENCE)
 
