@@ -128,7 +128,8 @@ def _circulation(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> No
 def _bracket(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> None:
     ax = fig.add_subplot(cell)
     name, title, unit = next(row for row in _BRACKETS if _has(history, f"{row[0]}_train"))
-    look = {"color": DARK, "marker": "o", "label": "other states", "zorder": 3}
+    label = "other states ± s.e." if _has(history, f"{name}_stderr") else "other states"
+    look = {"color": DARK, "marker": "o", "label": label, "zorder": 3}
     _curve(ax, history, name, f"{name}_stderr", **look)
     _curve(ax, history, f"{name}_train", color=LIGHT, label="states of training")
     if _has(history, f"{name}_exact"):

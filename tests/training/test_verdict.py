@@ -66,7 +66,7 @@ def test_the_report_has_bracket_defects_and_landscapes(ring):
     assert titles[:3] == ["Learning", "Entropy production", "What is wrong with the potential"]
     assert titles.count("Learned landscape") == 2
     bracket = {str(line.get_label()): line for line in fig.axes[1].lines}
-    assert {"other states", "states of training", "known"} <= set(bracket)
+    assert {"other states ± s.e.", "states of training", "known"} <= set(bracket)
     low, high = fig.axes[1].get_ylim()
     assert low < 10.148330 < high
     fig.draw_without_rendering()
