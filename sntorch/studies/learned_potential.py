@@ -36,8 +36,8 @@ Runge-Kutta step with noise at its end.
 
 A barrier is the hardest number.  Of the double well with D = 0.1, whose saddle is 10 nats up, 3000
 steps of the EPR loss on 1024 exact states each give 0.97 to 0.99 of it (two seeds, both sides),
-with the likelihood beside it 0.98 to 1.01, with the HJB term 0.98 to 1.00 after 2000: none within
-1 % every time.
+with the likelihood beside it 0.98 to 1.01; 8000 steps give 0.996 to 1.004 in 30 seconds of CPU
+time, as long as the states are new ones.
 
 The default takes about 25 seconds of CPU time; the full setting is ``budgets: [100, 300, 1000,
 3000, 10000], walkers: 16384``.

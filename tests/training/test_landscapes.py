@@ -12,7 +12,7 @@ import sntorch as snt
 from sntorch.landscape import NeuralPotential
 from sntorch.plot import plot
 from sntorch.training import ExactResume, PotentialMonitor
-from sntorch.training.lowering import lower
+from sntorch.training.lowering import Best, lower
 from sntorch.training.probes import Probe
 
 SMALL: dict[str, Any] = {"walkers": 32, "burn_in": 20, "record": 10, "learn": 8, "hidden": (8,)}
@@ -128,4 +128,25 @@ def test_lowering_leaves_the_surroundings_alone():
         assert torch.is_inference_mode_enabled()
     assert done == list(range(5))
     assert any(not torch.equal(a, b) for a, b in zip(before, V.parameters(), strict=True))
+    assert all(p.grad is None for p in V.parameters())
+
+
+def test_the_best_is_remembered_and_restored():
+    layer = torch.nn.Linear(1, 1)
+    values = iter([3.0, 1.0, 2.0, 0.5, 4.0, 4.0])
+    best = Best(layer, lambda: next(values), patience=2)
+    seen = []
+    for i in range(5):
+        torch.nn.init.constant_(layer.weight, float(i))
+        seen.append(best.passed())
+    assert seen == [False, False, False, False, True]
+    best.restore()
+    assert float(layer.weight.detach()) == 2.0  # where the loss was 0.5
+
+
+def test_lowering_that_is_left_early_leaves_no_gradients():
+    V = NeuralPotential(1, (4,))
+    u = torch.randn(64, 1)
+    for _ in lower(lambda: (V.energy(u) - u[:, 0]).square().mean(), V.parameters(), 5, 0.1):
+        break
     assert all(p.grad is None for p in V.parameters())
