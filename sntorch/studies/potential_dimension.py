@@ -23,7 +23,7 @@ The default takes N = 16, 64 and 256 in about 40 seconds of CPU time.  With 512,
 256, 512]``, it is two minutes: 8192 states bracket the entropy production of the linear network by
 -3.2 and +3.3 %, at 72 ms a step.  Where the quadratic is the truth the network upon it never makes
 it better and is left out by the early stop; of tanh networks of 64 and more, 8192 states are too
-few to tell it anything.  The full setting is ``samples: 65536, steps: 4000`` besides.
+few to tell it much.  The full setting is ``samples: 65536, steps: 4000`` besides.
 """
 
 from __future__ import annotations
