@@ -49,8 +49,9 @@ from sntorch.studies.study import keep, write
 from sntorch.training import ConfigStamp, ExactResume, RunRecorder
 from sntorch.training.checkpoints import Saved, read, restore
 from sntorch.training.dashboard import describe
-from sntorch.training.experiment import conduct, prepare, starts_anew, steps_at, table
+from sntorch.training.experiment import conduct, prepare, starts_anew, steps_at
 from sntorch.training.files import write_text
+from sntorch.training.verdict import table
 
 __all__ = ["main", "study", "train", "validate"]
 

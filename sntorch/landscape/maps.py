@@ -20,7 +20,7 @@ from sntorch.landscape.planes import flux_field
 from sntorch.landscape.potentials import as_potential
 from sntorch.results import Result
 
-__all__ = ["PotentialMap", "orbit_map", "potential_map"]
+__all__ = ["PotentialMap", "orbit_map", "potential_map", "slice_map"]
 
 _KERNEL = 0.15  # standard deviations, of the flux that is counted
 _SURE = 3.0  # standard errors, from which on flux that was counted is shown
@@ -38,7 +38,7 @@ class PotentialMap(Result):
     velocity: Tensor
     """(cells, cells, 2), components of v = F + G grad V in the plane, per unit of time."""
     scale: float
-    """Db: V / scale is in nats."""
+    """Db: V / scale is in nats; NaN of a potential that belongs to no noise."""
     states: Tensor
     """(S, 2), some of the states in the plane."""
     plane: Tensor
@@ -50,7 +50,7 @@ class PotentialMap(Result):
 
     @property
     def flux(self) -> Tensor:
-        """P v (cells, cells, 2) up to a constant factor."""
+        """P v (cells, cells, 2) up to a constant factor; NaN where no v is known."""
         return self.velocity * torch.exp(-self.potential / self.scale).unsqueeze(-1)
 
 
@@ -62,6 +62,7 @@ def potential_map(
     plane: Tensor | None = None,
     x: Tensor | None = None,
     diffusion: DiffusionField | None = None,
+    box: tuple[Tensor, Tensor] | None = None,
     cells: int = 60,
     shown: int = 300,
 ) -> PotentialMap:
@@ -74,6 +75,8 @@ def potential_map(
     plane
         Two orthonormal axes (2, N); by default the space itself for N = 2, else the two leading
         principal axes of the states.
+    box
+        Lowest and highest corner (N,) of walls, beyond which V is infinite.
     cells
         Points along each axis.
     shown
@@ -98,26 +101,67 @@ def potential_map(
     checks.count("N", n, low=2)
     plane = _plane(u, plane)
     with observing(V, u):
-        mean = u.mean(0) if n > 2 else torch.zeros_like(u[0])
-        seen = (u - mean) @ plane.T
-        low, high = seen.amin(0), seen.amax(0)
-        reach = _MARGIN * (high - low)
-        unit = torch.linspace(0, 1, checks.count("cells", cells, low=2)).to(u)
-        axes = torch.stack([a + (b - a) * unit for a, b in zip(low - reach, high + reach,
-                                                               strict=True)])  # fmt: skip
-        at = mean + torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) @ plane
+        axes, at, seen = _grid(u, plane, cells, shown)
         metric = metric_of(f, at, diffusion)
         value, slope = V.value_and_gradient(at)
         v = f.drift(at, x) - metric.divergence + metric.push(slope.detach())
-        every = max(1, len(u) // checks.count("shown", shown))
+        value = _walled(value.detach(), at, box)
         return PotentialMap(
             axes=axes,
-            potential=(value - value.min()).detach(),
+            potential=value - value.min(),
             velocity=v @ plane.T,
             scale=metric.scale,
-            states=seen[::every],
+            states=seen,
             plane=plane,
             sliced=n > 2,
+        )
+
+
+def slice_map(
+    potential: object, states: Tensor, *, scale: float = torch.nan, plane: Tensor | None = None,
+    box: tuple[Tensor, Tensor] | None = None, cells: int = 60, shown: int = 300,
+) -> PotentialMap:  # fmt: skip
+    """Return a potential alone on a plane through the mean of the states; v is NaN.
+
+    For potentials of maps, whose flux is no field of v, and for those that belong to no noise.
+
+    Parameters
+    ----------
+    potential
+        Anything `as_potential` accepts.
+    states
+        (..., N), N >= 2.
+    scale
+        Db; NaN if the potential belongs to no noise.
+    plane, box, cells, shown
+        As for `potential_map`.
+
+    Raises
+    ------
+    ValueError
+        On wrong arguments.
+
+    Examples
+    --------
+    >>> found = slice_map(lambda u: u.square().sum(-1), torch.randn(200, 5))
+    >>> found.potential.shape, found.sliced
+    (torch.Size([60, 60]), True)
+    """
+    V = as_potential(potential)
+    u = checks.finite("states", V.check(states)).detach().reshape(-1, states.shape[-1])
+    checks.count("N", u.shape[-1], low=2)
+    plane = _plane(u, plane)
+    with observing(V, u):
+        axes, at, seen = _grid(u, plane, cells, shown)
+        value = _walled(V.energy(at).detach(), at, box)
+        return PotentialMap(
+            axes=axes,
+            potential=value - value.min(),
+            velocity=torch.full((*value.shape, 2), torch.nan).to(u),
+            scale=scale,
+            states=seen,
+            plane=plane,
+            sliced=u.shape[-1] > 2,
         )
 
 
@@ -182,6 +226,27 @@ def orbit_map(
             sliced=False,
             marginal=True,
         )
+
+
+def _grid(u: Tensor, plane: Tensor, cells: int, shown: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the axes of a grid (2, cells), its states (cells, cells, N), and some of u in it."""
+    mean = u.mean(0) if u.shape[-1] > 2 else torch.zeros_like(u[0])
+    seen = (u - mean) @ plane.T
+    low, high = seen.amin(0), seen.amax(0)
+    reach = _MARGIN * (high - low)
+    unit = torch.linspace(0, 1, checks.count("cells", cells, low=2)).to(u)
+    ends = zip(low - reach, high + reach, strict=True)
+    axes = torch.stack([a + (b - a) * unit for a, b in ends])
+    at = mean + torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) @ plane
+    return axes, at, seen[:: max(1, len(u) // checks.count("shown", shown))]
+
+
+def _walled(value: Tensor, at: Tensor, box: tuple[Tensor, Tensor] | None) -> Tensor:
+    if box is None:
+        return value
+    low, high = (corner.to(at) for corner in box)
+    inside = ((at >= low) & (at <= high)).all(-1)
+    return torch.where(inside, value, torch.inf)
 
 
 def _plane(u: Tensor, plane: Tensor | None) -> Tensor:

@@ -12,6 +12,8 @@ from sntorch.landscape.velocity import flux_velocity, hjb_residual, random_count
 
 __all__ = ["epr_loss", "hjb_loss", "local_production"]
 
+_STILL = 0.03  # of the mean |F|^2, below which a state counts as critical
+
 
 def epr_loss(
     flow: object,
@@ -80,26 +82,35 @@ def hjb_loss(
     states: Tensor,
     *,
     x: Tensor | None = None,
-    weight: float = 0.1,
-    spread: float = 1.0,
+    weight: float = 1.0,
+    spread: float = 0.5,
     probes: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     r"""Return the EPR loss with the squared residual of the stationary equation beside it ().
 
-    .. math:: \langle |F + G \nabla V|^2_{D^{-1}} \rangle + w\, \langle R^2 \rangle_{near} / D_b^2,
+    .. math:: \langle |F + G \nabla V|^2_{D^{-1}} \rangle + w\, \Big\langle
+              \frac{R^2}{D_b^2\, |F|^4_{D^{-1}}} \Big\rangle_{near},
               \qquad R = v \cdot \nabla V - D_b\, \nabla \cdot v.
 
     Both are least at V = -Db ln P, the second where the states of the first are few: its states are
     the given ones with normal noise of `spread` standard deviations of each neuron.  The least
     value is the entropy production.
 
+    The residual is relative to |F|^2, since R itself grows like the square of the slope: the states
+    that noise throws far up would decide alone.  With R^2 / Db^2 as it stands, weights of 1e-4 to
+    0.1 and spreads of 0.2 to 1 made V of the double well (c = 0.5, D = 0.1) three to nine times as
+    wrong as without the term, and the entropy production 0.2 to 15 % too high (3000 steps on exact
+    states).  Relative, V is as good as without the term, and the top of the ring, where states are
+    few, came out at 0.99 of its height instead of 0.95 (2000 steps, one seed).  A step takes about
+    three times as long as with `epr_loss`.
+
     Parameters
     ----------
     flow, potential, states, x
         As for `epr_loss`.
     weight
-        w >= 0, in units of time.
+        w >= 0, per unit of time.
     spread
         Width of the added noise, in standard deviations of the states.
     probes
@@ -136,4 +147,6 @@ def hjb_loss(
     first = hjb_residual(f, V, near, **options)
     exact = random_count(probes, u.shape[-1]) is None
     second = first if exact else hjb_residual(f, V, near, **options)
-    return loss + weight * (first * second).mean() / metric.scale**2
+    size = metric.square(f.drift(near, x))
+    size = metric.scale * (size + _STILL * size.mean())  # critical points do not decide alone
+    return loss + weight * (first * second / size.square()).mean()

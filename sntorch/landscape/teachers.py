@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.landscape.potentials import as_potential
+from sntorch.flows import Flow, as_flow
+from sntorch.landscape.potentials import Potential, as_potential
 from sntorch.landscape.speed import SpeedPotential
 
-__all__ = ["teacher_loss"]
+__all__ = ["descent", "teacher_loss"]
 
 
 def teacher_loss(
@@ -50,7 +51,27 @@ def teacher_loss(
     """
     V = as_potential(potential)
     u = checks.finite("states", V.check(states))
-    T = SpeedPotential(f, x=x) if teacher is None else as_potential(teacher)
+    T = _teacher(f, teacher, x)
     with torch.no_grad():
         target = T.gradient(u)
     return (V.value_and_gradient(u)[1] - target).square().mean()
+
+
+def descent(f: object, *, teacher: object | None = None, x: Tensor | None = None) -> Flow:
+    """Return the flow -grad T with D = 1, whose EPR loss is N times the loss of the teacher.
+
+    So the quadratic that `NeuralPotential.start` finds for it is the one that is most like T.
+
+    Examples
+    --------
+    >>> import sntorch as snt
+    >>> slow = snt.landscape.SpeedPotential(lambda u: u / 2)  # |u|^2 / 8
+    >>> descent(None, teacher=slow).drift(torch.ones(2)).detach()
+    tensor([-0.2500, -0.2500])
+    """
+    T = _teacher(f, teacher, x)
+    return as_flow(lambda u: -T.gradient(u), diffusion=1.0)
+
+
+def _teacher(f: object, teacher: object | None, x: Tensor | None) -> Potential:
+    return SpeedPotential(f, x=x) if teacher is None else as_potential(teacher)

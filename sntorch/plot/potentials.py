@@ -22,6 +22,7 @@ from sntorch.plot.canvas import (
     on,
     plot,
     plus_minus,
+    some,
     style,
 )
 from sntorch.plot.grids import DEEPEST, VALLEY, arrows, frame
@@ -30,25 +31,37 @@ from sntorch.plot.grids import DEEPEST, VALLEY, arrows, frame
 @plot.register
 @style()
 def _(result: PotentialMap, ax: Axes | None = None) -> Axes:
-    """Draw V in nats as shade, the flux as arrows, states as dots."""
+    """Draw V, in nats if there is noise, as shade, the flux as arrows, states as dots."""
     ax = on(ax)
-    axes, U = list(array(result.axes)), finite(result.potential) / result.scale
+    axes, V = list(array(result.axes)), finite(result.potential)
+    noisy = math.isfinite(result.scale)
+    # Without noise there are no nats: shown is what lies lower than half of the slice.
+    unit = result.scale if noisy else float(np.nanmedian(V)) / DEEPEST
+    U = V / max(unit, 1e-30)
     shade = np.where(U < DEEPEST, U, DEEPEST)
     extent = (*axes[0][[0, -1]], *axes[1][[0, -1]])
-    image = ax.imshow(shade.T, cmap=VALLEY, extent=extent, origin="lower", vmin=0, vmax=DEEPEST)
-    ax.contour(*axes, shade.T, np.arange(1, DEEPEST, 2), colors=GREY, linewidths=0.4)
+    high = DEEPEST if noisy else DEEPEST * unit
+    image = ax.imshow(shade.T * (high / DEEPEST), cmap=VALLEY, extent=extent, origin="lower",
+                      vmin=0, vmax=high)  # fmt: skip
+    inside = np.where(np.isfinite(V), shade, np.nan)
+    ax.contour(*axes, inside.T, np.arange(1, DEEPEST, 2), colors=GREY, linewidths=0.4)
     fig = ax.get_figure()
     if isinstance(fig, Figure):
-        fig.colorbar(image, ax=ax, label="(V - min V) / D (nats)", shrink=0.85)
+        label = "(V - min V) / D (nats)" if noisy else "V - min V"
+        fig.colorbar(image, ax=ax, label=label, shrink=0.85)
     ax.plot(*array(result.states).T, ".", color=MIDDLE, markersize=1.5, alpha=0.5, label="states")
-    J = finite(result.flux)
-    arrows(ax, axes, J, U)
+    flux = some(result.velocity)
+    if flux:
+        arrows(ax, axes, finite(result.flux), U)
     frame(ax, axes, U)
     kind = "principal coordinate" if result.sliced or result.marginal else "u"
     name_axes(ax, f"{kind} 1", f"{kind} 2")
-    note = "slice through the mean" if result.sliced else "arrows: flux"
-    note = "of these two coordinates alone; arrows: flux" if result.marginal else note
-    return finish(ax, "Learned landscape", U, note)
+    words = [
+        "of these two coordinates alone" * result.marginal,
+        "slice through the mean" * result.sliced,
+        "arrows: flux" * flux,
+    ]
+    return finish(ax, "Learned landscape", U, "; ".join(word for word in words if word))
 
 
 @plot.register

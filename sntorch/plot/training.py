@@ -23,6 +23,7 @@ from sntorch.plot.canvas import (
     finish,
     finite,
     headline,
+    logarithmic,
     name_axes,
     plot,
     report,
@@ -124,6 +125,51 @@ def _circulation(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> No
     ax.set_xlabel(f"{ax.get_xlabel()}, {when} training")
 
 
+def _bracket(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> None:
+    ax = fig.add_subplot(cell)
+    name, title, unit = next(row for row in _BRACKETS if _has(history, f"{row[0]}_train"))
+    label = "other states ± s.e." if _has(history, f"{name}_stderr") else "other states"
+    look = {"color": DARK, "marker": "o", "label": label, "zorder": 3}
+    _curve(ax, history, name, f"{name}_stderr", **look)
+    _curve(ax, history, f"{name}_train", color=LIGHT, label="states of training")
+    if _has(history, f"{name}_exact"):
+        exact = array(history.curves[f"{name}_exact"])
+        ax.axhline(float(exact[np.isfinite(exact)][-1]), label="known", **THEORY)
+    _zoomed(ax, history, name)
+    name_axes(ax, "epoch", unit, whole=True)
+    finish(ax, title, history.curves[name])
+
+
+def _zoomed(ax: Axes, history: TrainingHistory, name: str) -> None:
+    """Leave the beginning out of sight, beside which nothing of the end could be seen."""
+    curves = [f"{name}{end}" for end in ("", "_train", "_exact")]
+    late = [finite(history.curves[c])[len(history.epoch) // 5 :] for c in curves
+            if c in history.curves]  # fmt: skip
+    seen = [y for y in np.concatenate(late).tolist() if math.isfinite(y)]
+    if not seen:
+        return
+    low, high = min(seen), max(seen)
+    margin = max(0.3 * (high - low), 1e-3 * abs(high))
+    ax.set_ylim(low - margin, high + margin)
+
+
+def _defects(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> None:
+    ax = fig.add_subplot(cell)
+    for name, label, colour, line in _DEFECTS:
+        _curve(ax, history, name, color=colour, label=label, linestyle=line)
+    name_axes(ax, "epoch", "relative size", whole=True)
+    logarithmic(ax, "y")
+    finish(ax, "What is wrong with the potential")
+
+
+def _landscape(when: str) -> Callable[[Figure, SubplotSpec, TrainingHistory], None]:
+    def draw(fig: Figure, cell: SubplotSpec, history: TrainingHistory) -> None:
+        ax = plot(getattr(history, when)["landscape"], fig.add_subplot(cell))
+        ax.set_xlabel(f"{ax.get_xlabel()}, {when} training")
+
+    return draw
+
+
 _ZERO = "equilibrium"
 
 
@@ -135,6 +181,17 @@ _DISSIPATION = (  # curve, title, what zero means, unit; the first that was meas
 )
 
 
+_BRACKETS = (  # curve, title, unit
+    ("val/entropy_production", "Entropy production", "nats / unit of time"),
+    ("val/information", "Information of the potential", "per step"),
+)
+_DEFECTS = (  # curve, label, colour, line
+    ("val/error", "error of V", DARK, "-"),
+    ("val/balance", "not stationary", MIDDLE, "--"),
+    ("val/hamilton_jacobi", "Hamilton-Jacobi", GREY, ":"),
+)
+
+
 _PANELS: Sequence[tuple[Callable[[Figure, SubplotSpec, TrainingHistory], None], Sequence[str]]] = (
     (_learning, ("train/loss", "val/loss", "train/accuracy", "val/accuracy")),
     (_exponents, ("lyapunov/max", "lyapunov/1")),
@@ -142,10 +199,14 @@ _PANELS: Sequence[tuple[Callable[[Figure, SubplotSpec, TrainingHistory], None], 
     (_plane, ("spectrum",)),
     (_dissipation, [row[0] for row in _DISSIPATION]),
     (_circulation, ("field", "area")),
+    (_bracket, [f"{row[0]}_train" for row in _BRACKETS]),
+    (_defects, [row[0] for row in _DEFECTS]),
+    (_landscape("before"), ("landscape",)),
+    (_landscape("after"), ("landscape",)),
 )
 
 
-_SHOWN = {"spectrum": "eigenvalues", "field": "density", "area": "matrix"}
+_SHOWN = {"spectrum": "eigenvalues", "field": "density", "area": "matrix", "landscape": "potential"}
 
 
 def _has(history: TrainingHistory, *names: str) -> bool:

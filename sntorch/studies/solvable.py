@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sntorch.couplings import gaussian
-from sntorch.flows import EulerMaruyama, Flow, RungeKutta4
+from sntorch.flows import Flow, RungeKutta4
 from sntorch.landscape import (
     MatchedNetwork,
     NetworkPotential,
@@ -70,9 +70,8 @@ class Solvable:
     def walkers(self, count: int, seed: int) -> Walkers:
         """Return walkers that start evenly in the box."""
         high = torch.tensor(self.half)
-        step = EulerMaruyama if self.diffusion else RungeKutta4
         made = Walkers(
-            step(self.flow, self.dt), torch.zeros(count, len(high)), diffusion=self.diffusion,
+            self.flow, torch.zeros(count, len(high)), dt=self.dt, diffusion=self.diffusion,
             box=(-high, high), seed=seed,
         )  # fmt: skip
         made.states = made.uniform(count)
@@ -97,15 +96,15 @@ def solvable(name: str, seed: int) -> Solvable:
     stream = seeded(seed)
     if name == "double well":
         flow: Flow = DoubleWell(2, circulation=0.5, diffusion=0.2)
-        return Solvable(flow=flow, half=(2.0, 2.2), walled=True, dt=0.005, burn_in=6.0)
+        return Solvable(flow=flow, half=(2.0, 2.2), walled=True, dt=0.01, burn_in=6.0)
     if name == "ring":
         flow = StuartLandau(diffusion=0.1)
-        return Solvable(flow=flow, half=(2.0, 2.0), walled=True, dt=0.01, burn_in=8.0)
+        return Solvable(flow=flow, half=(2.0, 2.0), walled=True, dt=0.02, burn_in=8.0)
     box = (3.0 if name == "linear" else 2.0,) * _NEURONS
     if name == "linear":
         A = gaussian(_NEURONS, std=0.8, generator=stream) - torch.eye(_NEURONS)
         flow = OrnsteinUhlenbeck(A, diffusion=0.5)
-        return Solvable(flow=flow, half=box, walled=False, dt=0.01, burn_in=8.0)
+        return Solvable(flow=flow, half=box, walled=False, dt=0.02, burn_in=8.0)
     J = gaussian(_NEURONS, std=1.5, symmetry=1.0, generator=stream)
     matched = MatchedNetwork(AmariWilsonCowan(J, trainable=()), temperature=0.2)
     return Solvable(
@@ -133,7 +132,7 @@ def objective(
     if name == "EPR":
         return lambda V, u: epr_loss(f, V, u, **own), True, []
     if name == "EPR + HJB":
-        return lambda V, u: hjb_loss(f, V, u, weight=1e-3, spread=0.2, generator=stream), True, []
+        return lambda V, u: hjb_loss(f, V, u, generator=stream), True, []
     if name == "decomposition":
         with torch.random.fork_rng():
             torch.random.set_rng_state(stream.get_state())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import math
 import pathlib
 import sys
 import warnings
@@ -28,16 +27,7 @@ from sntorch.results import TrainingHistory
 from sntorch.training.files import is_full, write_text
 from sntorch.training.runs import RunRecorder
 
-__all__ = ["conduct", "prepare", "starts_anew", "steps_at", "table"]
-
-_TABLE = {
-    "largest Lyapunov exponent (nats/step)": "lyapunov/max",
-    "spectral radius": "spectrum/radius",
-    "entropy production per neuron (nats/step)": "flux/entropy_production_per_neuron",
-    "contraction rate (nats/step)": "flux/contraction_rate",
-    "entropy production of the walkers (nats/time)": "val/entropy_production",
-    "relative error of the potential": "val/error",
-}
+__all__ = ["conduct", "prepare", "starts_anew", "steps_at"]
 
 
 def prepare(seed: int, threads: int) -> None:
@@ -98,20 +88,6 @@ def conduct(
             raise
         raise SystemExit(_full(error, folder)) from error
     return history, tested
-
-
-def table(history: TrainingHistory, tested: Mapping[str, float]) -> str:
-    """Return what changed, before and after, as text."""
-    lines = [f"{'':44}{'before':>10}{'after':>10}"]
-    for name in ("accuracy", "loss"):
-        if f"test/{name}" in tested:
-            lines.append(f"{f'test {name}':44}{'':10}{tested[f'test/{name}']:10.4f}")
-    for label, name in _TABLE.items():
-        curve = history.curves.get(name, torch.tensor([math.nan]))
-        known = curve[curve.isfinite()]
-        if len(known):
-            lines.append(f"{label:44}{known[0]:10.4f}{known[-1]:10.4f}")
-    return "\n".join(lines)
 
 
 def _callbacks(trainer: pl.Trainer) -> list[Any]:

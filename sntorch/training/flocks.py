@@ -1,7 +1,8 @@
 """Two flocks of walkers: one from which a potential learns, and one on which it is tested.
 
-They differ in nothing but their noise.  Both are made, and forget where they started, when they are
-first needed, on the device where the potential is by then.
+They start alike and differ in their noise.  Both are made, and forget where they started, when they
+are first needed, on the device where the potential is by then.  While the potential learns, the
+first move on between epochs, and the others stand still: what changes on them is the potential.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.dynamics import Dynamics
-from sntorch.flows import EulerMaruyama, Flow, RungeKutta4
+from sntorch.flows import Flow
 from sntorch.landscape.metric import DiffusionField
 from sntorch.training.walkers import Box, Walkers
 
@@ -59,10 +60,8 @@ class Flocks:
         diffusion: DiffusionField | None,
         seed: int,
     ) -> None:
-        dt = checks.positive("dt", dt)
-        if isinstance(f, Flow):
-            f = RungeKutta4(f, dt) if diffusion is None else EulerMaruyama(f, dt)
         self.f, self.size, self.diffusion = f, size, diffusion
+        self.dt = checks.positive("dt", dt)
         self.number = checks.count("walkers", walkers, low=8)
         self.begin = start if isinstance(start, Tensor) else checks.positive("start", start)
         self.burn_in = checks.count("burn_in", burn_in, low=0)
@@ -109,10 +108,10 @@ class Flocks:
         return (self.train.escape_rate + self.test.escape_rate) / 2
 
     def advance(self, epoch: int) -> None:
-        """Move on before an epoch other than the first, once."""
+        """Move those to learn from on before an epoch other than the first, once."""
         if self.epoch < epoch:
-            for flock in self._both() if epoch else ():
-                flock.advance(self.refresh)
+            if epoch:
+                self.train.advance(self.refresh)
             self.epoch = epoch
 
     def batch(self, size: int, *, test: bool = False) -> Tensor:
@@ -142,8 +141,9 @@ class Flocks:
             box = (self.box[0].to(like), self.box[1].to(like))
         zeros = torch.zeros(self.number, self.size, **kind)
         made = Walkers(
-            self.f, zeros, x=x, box=box, limit=self.limit, diffusion=self.diffusion, seed=seed
-        )
+            self.f, zeros, dt=self.dt, x=x, box=box, limit=self.limit, diffusion=self.diffusion,
+            seed=seed,
+        )  # fmt: skip
         if isinstance(self.begin, Tensor):
             places = self.begin.reshape(-1, self.size).to(like)
             made.states = places[torch.arange(self.number) % len(places)].clone()

@@ -29,10 +29,18 @@ from sntorch.results import Result
 from sntorch.training.dashboard import lay_out
 from sntorch.training.probes import Listener, Probe, recurrent_part
 
-__all__ = ["Monitor", "tensorboards"]
+__all__ = ["Monitor", "Onlooker", "fields_of", "tensorboards"]
 
 
-class Monitor(pl.Callback, abc.ABC):
+class Onlooker(pl.Callback):
+    """Keeps records of before and after training, for the report of a run."""
+
+    def __init__(self) -> None:
+        self.before: dict[str, Result] = {}
+        self.after: dict[str, Result] = {}
+
+
+class Monitor(Onlooker, abc.ABC):
     """When to look, and on which states; `look` says what to measure there.
 
     Parameters
@@ -82,12 +90,11 @@ class Monitor(pl.Callback, abc.ABC):
         rows: int = 16,
         figures: int = 40,
     ) -> None:
+        super().__init__()
         self.part = part
         self.every_n_epochs = checks.count("every_n_epochs", every_n_epochs)
         self.rows = checks.count("rows", rows)
         self.figures = checks.count("figures", figures, low=0)
-        self.before: dict[str, Result] = {}
-        self.after: dict[str, Result] = {}
         self.scalars: dict[str, float] = {}
         self.looked_at = -1  # training steps behind the last look
         self._looks = 0
@@ -112,7 +119,7 @@ class Monitor(pl.Callback, abc.ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know: how many looks there were, and the first of them."""
-        fields = {key: _fields(result) for key, result in self.before.items()}
+        fields = {key: fields_of(result) for key, result in self.before.items()}
         return {"looks": self._looks, "before": fields}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -260,5 +267,6 @@ def tensorboards(trainer: pl.Trainer) -> list[TensorBoardLogger]:
     return [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
 
 
-def _fields(result: Result) -> dict[str, Any]:
+def fields_of(result: Result) -> dict[str, Any]:
+    """Return what a record is made of, for a checkpoint."""
     return {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}

@@ -3,7 +3,8 @@
 The learner makes its own batches.  Before the first epoch walkers forget where they started, and
 a `NeuralPotential` begins with the Gaussian solution; between two epochs the walkers move on.  A
 second set of walkers, as many with noise of their own, is never trained on: the entropy
-production on the states of both sets brackets the true one.
+production on the states of both sets brackets the true one.  They stand still while the potential
+learns, so that what changes is the potential and not the sample, and move on in the test.
 
 The state of all walkers and of their noise is part of a checkpoint, so that a run that is taken up
 ends on the same bits as one that was not interrupted.
@@ -19,7 +20,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from sntorch import checks
 from sntorch.dynamics import Dynamics, as_dynamics, observing
@@ -28,38 +28,40 @@ from sntorch.landscape import (
     MatchedNetwork,
     NeuralPotential,
     Potential,
+    PotentialMap,
     epr_loss,
     known_potential,
     map_loss,
-    potential_map,
     stationarity,
 )
 from sntorch.landscape.metric import DiffusionField
 from sntorch.landscape.quasipotential import check_growth
-from sntorch.plot import figure
-from sntorch.training.assessment import assess_flow, assess_map
-from sntorch.training.batches import loader
+from sntorch.training.assessment import assess_flow, assess_map, same_noise
 from sntorch.training.decomposition import OrthogonalDecomposition
 from sntorch.training.flocks import Corners, Flocks
-from sntorch.training.monitor import tensorboards
+from sntorch.training.openings import missed, open_with, teacher_of
+from sntorch.training.sketches import Sketches, sketched
+from sntorch.training.walking import Walking
 
 __all__ = ["PotentialLearner"]
 
 Loss = Callable[[Any, Any, Tensor], Tensor]
 
-_TESTS = 16  # batches of the test after training, between which the test walkers move on
 
-
-class PotentialLearner(pl.LightningModule):
+class PotentialLearner(Walking):
     """Learns the potential of a dynamics; ``Trainer.fit(learner)`` is all it needs.
 
-    Logged are ``train/loss``; ``val/loss`` on the test walkers; ``train/entropy_production`` and
-    ``val/entropy_production`` on the states of either set, with standard errors, and their
-    difference ``val/gap``; balance, virial and Hamilton-Jacobi residual (`landscape.examine`);
-    ``val/error`` and ``val/entropy_production_known`` where a potential is known; ``walkers/z`` and
-    ``walkers/stationary`` (`landscape.stationarity`), and ``walkers/escape_rate``.  TensorBoard
-    shows the landscape with the flux.  Of a map the entropy production is that of the steps of the
-    test walkers, exact whatever the potential.
+    Logged are ``train/loss``, the mean of an epoch so far; ``val/loss`` on the test walkers;
+    ``val/entropy_production`` on them and ``val/entropy_production_train`` on the others, with
+    standard error, and their difference ``val/gap``; balance, virial and Hamilton-Jacobi residual
+    (`landscape.examine`); ``walkers/z`` and ``walkers/stationary`` (`landscape.stationarity`), and
+    ``walkers/escape_rate``.  Where a potential is known, ``val/error``, ``val/correlation``, what
+    the entropy production on the test walkers is with it, ``val/entropy_production_known``, and
+    what it is in truth, ``val/entropy_production_exact``; with `teacher_loss` ``val/missed``, the
+    loss as a share of the teacher's mean squared slope.  TensorBoard shows the landscape with the
+    flux.  Of a map the entropy production is that of the steps of the test walkers, exact whatever
+    the potential, and what brackets is ``val/information``, -`map_loss`, with
+    ``val/information_train``.
 
     Parameters
     ----------
@@ -99,7 +101,8 @@ class PotentialLearner(pl.LightningModule):
     x
         Constant drive (I,).
     initialise
-        Whether the potential starts from the Gaussian solution, if it is a `NeuralPotential`.
+        Whether the potential starts from the Gaussian solution, if it is a `NeuralPotential`; with
+        `teacher_loss` it starts from the quadratic that is most like the teacher.
     optimizer, scheduler
         As in `SequenceModel`.
     figures
@@ -179,11 +182,10 @@ class PotentialLearner(pl.LightningModule):
         self.diffusion, self.initialise = diffusion, initialise
         self.register_buffer("x", x, persistent=False)
         self.optimizer, self.scheduler = optimizer, scheduler
-        self.figures = checks.count("figures", figures, low=0)
+        self.sketches = Sketches(self._sketch, figures)
         self._begun = False
+        self._mean = 0.0  # of the loss in this epoch
         self._produced: list[Tensor] = []  # at every test state, by batch
-
-    x: Tensor | None
 
     @property
     def noisy(self) -> bool:
@@ -206,34 +208,16 @@ class PotentialLearner(pl.LightningModule):
             own = self.flocks.source == "walkers" and not self.flocks.spread
             size = 4 * self.batch_size
             states = self.flocks.train.states if own else self.flocks.batch(size)
-            self.potential.start(self.dynamics, states, self.x)
+            open_with(self.potential, self.dynamics, self.loss, states, x=self.x)
         if isinstance(self.loss, OrthogonalDecomposition) and not self.loss.bounded:
             check_growth(self.potential, self.flocks.batch(self.batch_size))
 
-    def on_validation_start(self) -> None:
-        """Have walkers, also where nothing is trained."""
-        self._ready()
-
-    def on_test_start(self) -> None:
-        """Have walkers, also where nothing is trained."""
-        self._ready()
-
-    def train_dataloader(self) -> DataLoader[Tensor]:
-        """Return the batches of an epoch."""
-        return loader(self.batches, lambda: self.flocks.batch(self.batch_size))
-
-    def val_dataloader(self) -> DataLoader[Tensor]:
-        """Return one batch, the states of all test walkers."""
-        return loader(1, lambda: self.flocks.test.states)
-
-    def test_dataloader(self) -> DataLoader[Tensor]:
-        """Return several batches, the states of all test walkers as they move on."""
-        return loader(_TESTS, self.flocks.moved)
-
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """Return the loss of a batch and log it at every step."""
+        """Return the loss of a batch and log the mean of the epoch so far."""
         loss = self.loss(self.dynamics, self.potential, batch)
-        self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(batch))
+        self._mean = self._mean if batch_idx else 0.0
+        self._mean += (float(loss.detach()) - self._mean) / (batch_idx + 1)
+        self.log("train/loss", self._mean, on_step=True, on_epoch=False, batch_size=len(batch))
         return loss
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
@@ -252,17 +236,10 @@ class PotentialLearner(pl.LightningModule):
         """Log the same for all batches of the test together."""
         self._log_error("test")
 
-    def on_train_epoch_start(self) -> None:
-        """Move the walkers on, once per epoch."""
-        self.flocks.advance(self.current_epoch)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the walkers."""
-        checkpoint["walkers"] = self.flocks.state_dict()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the walkers until they are needed."""
-        self.flocks.saved = checkpoint.get("walkers")
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """Return what keeps the landscape before and after training, unless it is there."""
+        there = self.sketches in getattr(self.trainer, "callbacks", [])
+        return [] if there else [self.sketches]
 
     def configure_optimizers(self) -> Any:
         """Return what Lightning needs to train."""
@@ -275,33 +252,34 @@ class PotentialLearner(pl.LightningModule):
 
     def _ready(self) -> None:
         self._produced = []  # of a pass that was interrupted
-        self.flocks.ready(next(self.potential.parameters()), self.x)
+        super()._ready()
 
     def _evaluate(self, u: Tensor, stage: str) -> None:
         f, V, flocks = self.dynamics, self.potential, self.flocks
         with observing(self, u):
             shown = {f"{stage}/{name}": value for name, value in self._quality(u).items()}
-            checked = flocks.batch(len(u), test=True) if flocks.source == "box" else u
-            shown[f"{stage}/loss"] = float(self.loss(f, V, checked))
-            if self.diffusion is None:
+            taught = teacher_of(self.loss) is not None
+            other = flocks.source == "box" or (taught and flocks.spread > 0)
+            checked = flocks.batch(len(u), test=True) if other else u
+            shown[f"{stage}/loss"] = loss = same_noise(lambda: self.loss(f, V, checked))
+            if taught:
+                shown[f"{stage}/missed"] = missed(f, self.loss, checked, loss, x=self.x)
+            if self.diffusion is None and self.noisy:
                 found = stationarity(f, u, x=self.x).scalars()
                 shown |= {f"walkers/{name}": value for name, value in found.items()}
             shown["walkers/escape_rate"] = flocks.escape_rate
         self.log_dict({name: torch.tensor(value) for name, value in shown.items()},
                       batch_size=len(u), on_step=False, on_epoch=True)  # fmt: skip
-        if stage == "val":
-            self._draw(u, stage)
 
     def _quality(self, u: Tensor) -> dict[str, float]:
         if not self.noisy:
             return {}
-        if isinstance(self.dynamics, Dynamics):
-            found, rows = assess_map(self.dynamics, self.potential, u, x=self.x)
+        f, V, seen = self.dynamics, self.potential, self.flocks.train.states
+        if isinstance(f, Dynamics):
+            found, rows = assess_map(f, V, seen, u, x=self.x)
         else:
-            found, rows = assess_flow(
-                self.dynamics, self.potential, self.flocks.train.states, u, x=self.x,
-                diffusion=self.diffusion, truth=self.truth, box=self.flocks.box,
-            )  # fmt: skip
+            known: dict[str, Any] = {"truth": self.truth, "box": self.flocks.box}
+            found, rows = assess_flow(f, V, seen, u, x=self.x, diffusion=self.diffusion, **known)
         self._produced.append(rows)
         found.pop("entropy_production_stderr", None)
         return found
@@ -314,15 +292,9 @@ class PotentialLearner(pl.LightningModule):
             error = own.std() / math.sqrt(len(own))
             self.log(f"{stage}/entropy_production_stderr", error, batch_size=len(own))
 
-    def _draw(self, u: Tensor, stage: str) -> None:
-        last = self.current_epoch + 1 == self.trainer.max_epochs
-        due = self.figures and (last or self.current_epoch % self.figures == 0)
-        boards = tensorboards(self.trainer)
-        flow = isinstance(self.dynamics, Flow) and self.noisy and self.size > 1
-        if not (due and boards and flow):
-            return
-        found = potential_map(self.dynamics, self.potential, u, x=self.x, diffusion=self.diffusion)
-        for board in boards:
-            board.experiment.add_figure(
-                f"{stage}/landscape", figure(found.map(torch.Tensor.cpu)), self.global_step
-            )
+    def _sketch(self) -> PotentialMap | None:
+        """Return the landscape at the states of the test walkers."""
+        return sketched(
+            self.dynamics, self.potential, self.flocks.test.states, x=self.x, box=self.flocks.box,
+            diffusion=self.diffusion, nats=self.noisy and teacher_of(self.loss) is None,
+        )  # fmt: skip

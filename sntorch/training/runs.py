@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import distributed
 
 from sntorch.dynamics import Dynamics
 from sntorch.results import TrainingHistory
-from sntorch.training.monitor import Monitor
+from sntorch.training.monitor import Monitor, Onlooker
 
 __all__ = ["ExactResume", "RunRecorder"]
 
@@ -135,18 +136,20 @@ class RunRecorder(pl.Callback):
         if trainer.sanity_checking and self.metric is not None and self.metric not in known:
             raise ValueError(f"metric: expected one of {', '.join(known)}, got {self.metric!r}")
         if trainer.sanity_checking and trainer.global_step == 0:
-            self.rows[0] = _monitored(trainer)
+            # One batch of many is no value before training, unless it is all there is.
+            whole = sum(trainer.num_sanity_val_batches) == sum(trainer.num_val_batches)
+            self.rows[0] = (_floats(known) if whole else {}) | _monitored(trainer)
         elif trainer.state.fn == "fit" and not trainer.sanity_checking:
             # Lightning keeps the last value of everything: leave out what was not looked at now.
             old = {name for m in _monitors(trainer) if not _fresh(m, trainer) for name in m.scalars}
-            measured = {name: float(value) for name, value in known.items() if name not in old}
+            measured = {name: value for name, value in _floats(known).items() if name not in old}
             self.rows[trainer.current_epoch + 1] = measured
 
     def history(self, trainer: pl.Trainer, title: str) -> TrainingHistory:
         """Return the curves and the first and last records of the monitors."""
         epochs = sorted(self.rows)
         names = sorted({name for row in self.rows.values() for name in row})
-        monitors = _monitors(trainer)
+        watched = [c for c in getattr(trainer, "callbacks", []) if isinstance(c, Onlooker)]
         return TrainingHistory(
             title=title,
             epoch=torch.tensor(epochs, dtype=torch.int64),
@@ -154,8 +157,8 @@ class RunRecorder(pl.Callback):
                 name: torch.tensor([self.rows[e].get(name, math.nan) for e in epochs])
                 for name in names
             },
-            before={key: r for monitor in monitors for key, r in monitor.before.items()},
-            after={key: r for monitor in monitors for key, r in monitor.after.items()},
+            before={key: r for each in watched for key, r in each.before.items()},
+            after={key: r for each in watched for key, r in each.after.items()},
         )
 
 
@@ -190,6 +193,10 @@ def _told(trainer: pl.Trainer, mine: dict[str, Any]) -> list[dict[str, Any]]:
     said: list[Any] = [None] * trainer.world_size
     distributed.all_gather_object(said, mine)
     return said
+
+
+def _floats(known: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    return {name: float(value) for name, value in known.items()}
 
 
 def _generators(pl_module: pl.LightningModule) -> dict[str, torch.Generator]:

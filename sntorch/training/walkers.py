@@ -1,8 +1,23 @@
-"""Walkers: many copies of a noisy dynamics, from which a potential draws its states.
+r"""Walkers: many copies of a noisy dynamics, from which a potential draws its states.
 
 They start, forget their start in a burn-in, and from then on are moved on between epochs.  In a box
 they are reflected at its walls; without one those that are lost, because their state is not finite
 or larger than `limit`, go on from the place of another one, and are counted.
+
+Walkers of a map take its steps.  Walkers of a flow take steps of Heun's method, with the same noise
+B in the predictor and in the corrector,
+
+.. math:: u^* = u + F(u)\, dt + L B, \qquad
+          u' = u + \tfrac12 \left(F(u) + F(u^*)\right) dt + L B, \qquad L L^T = 2 D\, dt,
+
+which for noise that is additive has weak order 2: where V has the curvature k, their variance is
+D / k times
+
+.. math:: \frac{1 - h + h^2/4}{1 - h + h^2/2 - h^3/8} = 1 - \frac{h^2}{4} + O(h^3),
+          \qquad h = k\, dt,
+
+while Euler and Runge-Kutta steps, whose noise comes at their end, make it too large by h/2 and h.
+A diffusion D_i(u) that depends on the state goes with Euler's steps, of weak order 1.
 """
 
 from __future__ import annotations
@@ -13,7 +28,8 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import Dynamics, noise_of, observing, step
+from sntorch.dynamics import Dynamics, add_noise, noise_of, observing, step
+from sntorch.flows import EulerMaruyama, Flow
 from sntorch.landscape.metric import DiffusionField
 from sntorch.streams import seeded
 
@@ -29,9 +45,11 @@ class Walkers:
     Parameters
     ----------
     f
-        A map; a flow enters as its integrator.
+        A map, or a `Flow`.
     states
         Where they start (M, N).
+    dt
+        Time of a step of a flow; a map has its own.
     x
         Constant drive (I,).
     box
@@ -39,7 +57,7 @@ class Walkers:
     limit
         Size of a neuron's state from which on a walker is lost.
     diffusion
-        A function D_i(u) of states, in place of the map's own noise; f is then the Euler step.
+        A function D_i(u) of states, in place of the flow's own D.
     seed
         Of their noise, up to 9999.
 
@@ -51,16 +69,21 @@ class Walkers:
 
     def __init__(
         self,
-        f: Dynamics,
+        f: Dynamics | Flow,
         states: Tensor,
         *,
+        dt: float = 0.01,
         x: Tensor | None = None,
         box: Box | None = None,
         limit: float = 1e3,
         diffusion: DiffusionField | None = None,
         seed: int = 0,
     ) -> None:
-        self.f, self.x, self.box, self.diffusion = f, x, box, diffusion
+        self.flow = f if isinstance(f, Flow) else None
+        self.f = EulerMaruyama(f, dt) if isinstance(f, Flow) else f
+        if diffusion is not None and self.flow is None:
+            raise ValueError("diffusion: expected None for a map, which has a noise of its own")
+        self.x, self.box, self.diffusion = x, box, diffusion
         self.states = checks.finite("states", f.check(states)).detach().clone()
         self.limit = checks.positive("limit", limit)
         self.stream = seeded(seed, states.device)
@@ -118,10 +141,15 @@ class Walkers:
 
     def _moved(self, sigma: Tensor | None) -> Tensor:
         u = self.states
-        if self.diffusion is None:
+        if self.flow is None:
             return step(self.f, u, self.x, sigma, self.stream)
-        B = torch.randn(u.shape, dtype=u.dtype, device=u.device, generator=self.stream)
-        return self.f.map(u, self.x) + (2 * self.f.dt * self.diffusion(u)).sqrt() * B
+        if self.diffusion is not None:
+            B = torch.randn(u.shape, dtype=u.dtype, device=u.device, generator=self.stream)
+            return self.f.map(u, self.x) + (2 * self.f.dt * self.diffusion(u)).sqrt() * B
+        kick = add_noise(torch.zeros_like(u), sigma, self.stream)
+        first = self.flow.drift(u, self.x)
+        second = self.flow.drift(u + self.f.dt * first + kick, self.x)
+        return u + self.f.dt / 2 * (first + second) + kick
 
     def _confined(self, u: Tensor) -> Tensor:
         if self.box is not None:

@@ -10,6 +10,8 @@ from torch.testing import assert_close
 import sntorch as snt
 from sntorch.landscape import MatchedNetwork, examine, orbit_map, potential_map, stationarity
 from sntorch.landscape.learned import relative_error
+from sntorch.landscape.maps import slice_map
+from sntorch.plot import plot
 
 A = torch.tensor([[-1.0, 2.0], [-0.5, -1.0]], dtype=torch.float64)
 
@@ -113,6 +115,29 @@ def test_potential_map_is_the_plane_itself_or_a_slice():
     assert slice_.sliced
     assert float(slice_.plane[0, 1].abs()) > 0.98  # the axes of largest variance, in order
     assert float(slice_.plane[1, 3].abs()) > 0.98
+
+
+def test_maps_end_at_walls_and_a_slice_alone_has_no_flux():
+    ring = snt.systems.StuartLandau(diffusion=0.1)
+    u = torch.randn(200, 2, dtype=torch.float64)
+    box = (torch.tensor([-0.5, -2.0]), torch.tensor([9.0, 9.0]))
+    walled, free = (potential_map(ring, ring.potential, u, box=b) for b in (box, None))
+    outside = (free.axes[0] < -0.5)[:, None] | (free.axes[1] < -2.0)
+    assert bool(outside.any())
+    assert torch.equal(walled.potential.isinf(), outside)
+    assert float(walled.potential.min()) == 0
+    assert bool((walled.flux[outside] == 0).all())
+    alone = slice_map(ring.potential, u, scale=0.1, box=box)
+    assert_close(alone.potential, walled.potential)
+    assert bool(alone.flux.isnan().all())
+    assert "flux" not in note(plot(alone))
+    assert "arrows: flux" in note(plot(walled))
+    quiet = plot(slice_map(ring.potential, u))
+    assert [ax.get_ylabel() for ax in quiet.figure.axes][1] == "V - min V"
+
+
+def note(ax):
+    return ax.get_legend().get_title().get_text()
 
 
 @pytest.mark.parametrize("turn", [2.0, 0.0])

@@ -45,9 +45,7 @@ def test_what_is_shown(found, tmp_path):
     with (tmp_path / "rows.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["steps"] for row in rows[:2]] == ["2", "40"]
-    fig = found.picture()
-    fig.draw_without_rendering()
-    linear, hopfield = fig.axes
+    linear, hopfield = found.picture().axes  # drawn by `write`
     assert [line.get_label() for line in linear.lines] == ["EPR", "decomposition"]
     assert len({line.get_marker() for line in linear.lines}) == 2
     assert linear.lines[0].get_ydata() == pytest.approx(found.error[:2].numpy())

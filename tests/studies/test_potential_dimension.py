@@ -14,7 +14,7 @@ matplotlib.use("agg")
 
 @pytest.fixture(scope="module")
 def found():
-    *_, last = potential_dimension.run(sizes=[6, 12], samples=2048, steps=20, batch=256)
+    *_, last = potential_dimension.run(sizes=[6, 12], samples=1024, steps=20, batch=256)
     return last
 
 
@@ -56,7 +56,7 @@ def test_what_is_shown(found):
         ({"sizes": []}, "sizes, kinds: expected at least one"),
         ({"sizes": [1]}, "sizes: expected a whole number"),
         ({"kinds": ["relu"]}, "kinds: expected one of linear, tanh"),
-        ({"samples": 100}, "samples: expected a whole number with samples >= 258"),
+        ({"samples": 100}, "samples: expected a whole number with samples >= 512"),
         ({"samples": 1001}, "samples: expected a multiple of 16"),
         ({"batch": 10_000}, "batch: expected"),
         ({"steps": 0}, "steps: expected"),

@@ -12,7 +12,7 @@ import sntorch as snt
 from sntorch.landscape import NeuralPotential
 from sntorch.plot import plot
 from sntorch.training import ExactResume, PotentialMonitor
-from sntorch.training.lowering import lower
+from sntorch.training.lowering import Best, lower
 from sntorch.training.probes import Probe
 
 SMALL: dict[str, Any] = {"walkers": 32, "burn_in": 20, "record": 10, "learn": 8, "hidden": (8,)}
@@ -65,7 +65,7 @@ def test_watching_changes_no_bit_of_training(tmp_path):
     for callbacks in ([], [PotentialMonitor(every_n_epochs=1, **SMALL)]):
         model = snt_model()
         logger = TensorBoardLogger(tmp_path) if callbacks else False
-        trainer(2, callbacks, logger).fit(model, TinyTask())
+        trainer(1, callbacks, logger).fit(model, TinyTask())
         ends.append(weights(model))
     assert torch.equal(*ends)
     (monitor,) = callbacks
@@ -82,10 +82,10 @@ def test_a_run_that_is_taken_up_learns_the_same_bits(tmp_path):
         fit.fit(snt_model(), TinyTask(), **options)
         return fit, monitor
 
-    whole = run(4)[1]
-    half, first = run(2)
+    whole = run(2)[1]
+    half, first = run(1)
     half.save_checkpoint(tmp_path / "half.ckpt")
-    _, second = run(4, ckpt_path=tmp_path / "half.ckpt")
+    _, second = run(2, ckpt_path=tmp_path / "half.ckpt")
     assert torch.equal(learned(whole), learned(second))
     assert not torch.equal(learned(first), learned(second))
     assert torch.equal(whole.after["fit"].information, second.after["fit"].information)  # type: ignore
@@ -128,4 +128,25 @@ def test_lowering_leaves_the_surroundings_alone():
         assert torch.is_inference_mode_enabled()
     assert done == list(range(5))
     assert any(not torch.equal(a, b) for a, b in zip(before, V.parameters(), strict=True))
+    assert all(p.grad is None for p in V.parameters())
+
+
+def test_the_best_is_remembered_and_restored():
+    layer = torch.nn.Linear(1, 1)
+    values = iter([3.0, 1.0, 2.0, 0.5, 4.0, 4.0])
+    best = Best(layer, lambda: next(values), patience=2)
+    seen = []
+    for i in range(5):
+        torch.nn.init.constant_(layer.weight, float(i))
+        seen.append(best.passed())
+    assert seen == [False, False, False, False, True]
+    best.restore()
+    assert float(layer.weight.detach()) == 2.0  # where the loss was 0.5
+
+
+def test_lowering_that_is_left_early_leaves_no_gradients():
+    V = NeuralPotential(1, (4,))
+    u = torch.randn(64, 1)
+    for _ in lower(lambda: (V.energy(u) - u[:, 0]).square().mean(), V.parameters(), 5, 0.1):
+        break
     assert all(p.grad is None for p in V.parameters())

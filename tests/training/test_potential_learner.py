@@ -55,7 +55,7 @@ def both(learner):
 
 def test_a_learner_logs_what_it_promises_and_leaves_the_dynamics_alone():
     learner = small()
-    fit = trainer(2)
+    fit = trainer(1)
     fit.fit(learner)
     known = fit.callback_metrics
     for name in ("val/loss", "train/loss", "val/entropy_production", "val/gap", "val/balance",
@@ -105,9 +105,9 @@ def test_a_test_of_a_checkpoint_takes_its_walkers_up(tmp_path):
 
 def test_a_run_that_is_taken_up_ends_on_the_same_bits(tmp_path):
     whole = small()
-    trainer(4, callbacks=[ExactResume()]).fit(whole)
+    trainer(2, callbacks=[ExactResume()]).fit(whole)
     first = small()
-    half = trainer(2, callbacks=[ExactResume()])
+    half = trainer(1, callbacks=[ExactResume()])
     half.fit(first)
     half.save_checkpoint(tmp_path / "half.ckpt")
     torch.manual_seed(77)  # another process would stand elsewhere
@@ -115,7 +115,7 @@ def test_a_run_that_is_taken_up_ends_on_the_same_bits(tmp_path):
         well(), NeuralPotential(2, (8,)), box=BOX, dt=0.02, seed=3, walkers=64, burn_in=20,
         refresh=5, batch_size=32, batches=4,
     )  # fmt: skip
-    resumed = trainer(4, callbacks=[ExactResume()])
+    resumed = trainer(2, callbacks=[ExactResume()])
     resumed.fit(second, ckpt_path=tmp_path / "half.ckpt")
     for a, b in zip(whole.state_dict().values(), second.state_dict().values(), strict=True):
         assert torch.equal(a, b)
@@ -134,7 +134,7 @@ def test_a_linear_flow_is_learned_from_its_start():
     root = torch.linalg.cholesky(flow.covariance)
     start = torch.randn(3000, 16, dtype=torch.float64) @ root.T
     learner = PotentialLearner(
-        flow, NeuralPotential(16, (16,), dtype=torch.float64), walkers=3000, burn_in=150, dt=0.02,
+        flow, NeuralPotential(16, (16,), dtype=torch.float64), walkers=3000, burn_in=60, dt=0.05,
         batches=1, batch_size=750, start=start,
     )  # fmt: skip
     fit = trainer(1, limit_train_batches=0)
