@@ -89,15 +89,18 @@ class SequenceModel(pl.LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the readout (B, C), or (B, T, C) at every step, of sequences x (B, T, I)."""
+        features = self.features(x)
+        in_time = features.transpose(0, 1)  # as layers make it; in another order all is copied
+        if features.ndim == 3 and in_time.is_contiguous():
+            return self.readout(in_time).transpose(0, 1)
+        return self.readout(features)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return what the readout sees, (B, H), or (B, T, H) at every step."""
         if x.ndim != 3:
             raise ValueError(f"x: expected (B, T, I), got {tuple(x.shape)}")
         features = _features(self.recurrent, x)
-        if self.when == "last":
-            return self.readout(features[:, -1])
-        in_time = features.transpose(0, 1)  # as layers make it; in another order all is copied
-        if in_time.is_contiguous():
-            return self.readout(in_time).transpose(0, 1)
-        return self.readout(features)
+        return features[:, -1] if self.when == "last" else features
 
     def setup(self, stage: str) -> None:
         """Refuse a task or a strategy that does not fit, before any training."""

@@ -10,8 +10,6 @@ is sent back through time: whether the network forgets or is chaotic decides alo
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -60,17 +58,12 @@ def fit_readout(model: SequenceModel, task: Task, *, penalty: float = 1e-6) -> S
     penalty = checks.number("penalty", penalty, low=0)
     model.check_task(task)
     task.setup("fit")
-    heard: list[torch.Tensor] = []
     parts: list[NDArray[np.float64]] = []
     weight = model.readout.weight
-    handle = model.readout.register_forward_pre_hook(lambda _, args: heard.append(args[0]))
-    with contextlib.ExitStack() as stack:
-        stack.callback(handle.remove)
-        stack.enter_context(observing(model, weight))
-        x, y = task.parts["train"].tensors
+    x, y = task.parts["train"].tensors
+    with observing(model, weight):
         for batch in x.split(task.batch_size):
-            model(batch.to(weight.device))
-            parts.append(heard.pop().double().cpu().numpy())
+            parts.append(model.features(batch.to(weight.device)).double().cpu().numpy())
     r = np.concatenate(parts).reshape(-1, model.readout.in_features)
     if task.kind == "classification":
         classes = y.flatten().numpy()
