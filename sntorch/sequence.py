@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
 from sntorch import checks
@@ -19,7 +20,8 @@ class SNT(nn.Module):
 
     ``output, h_T = layer(input, h0)``: input (T, B, I), or (T, I) without a batch; with
     `batch_first` (B, T, I).  h0 and h_T are (B, N), zeros by default.  Noise comes from
-    ``cell.generator``, else from torch's global generator.
+    ``cell.generator``, else from torch's global generator.  Under autocast the layer keeps the
+    precision of the cell, and gives its output in it.
 
     Parameters
     ----------
@@ -68,6 +70,12 @@ class SNT(nn.Module):
         ValueError
             If `input` is not (T, I) or (T, B, I), or h0 does not fit it.
         """
+        kind = input.device.type
+        if torch.is_autocast_enabled(kind):
+            # In a chaotic network rounding grows: its orbit stays in the precision of the cell.
+            with torch.autocast(kind, enabled=False):
+                dtype = self.cell.gain.dtype
+                return self.forward(input.to(dtype), None if h0 is None else h0.to(dtype))
         size = self.cell.input_size
         if input.ndim not in (2, 3) or input.shape[-1] != size:
             raise ValueError(

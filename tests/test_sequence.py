@@ -88,6 +88,20 @@ def test_layer_draws_its_noise_from_the_cell():
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_layer_keeps_its_precision_under_autocast():
+    layer = snt.SNT(snt.SNTCell(snt.couplings.gaussian(5), input_size=2))
+    x, h0 = torch.randn(6, 3, 2), torch.randn(3, layer.hidden_size)
+    expected = layer(x, h0)[0]
+    (gradient,) = torch.autograd.grad(expected.square().sum(), layer.cell.coupling)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = layer(x, h0)[0]
+        # what comes from a layer below is in reduced precision
+        below = layer(x.bfloat16())[0]
+    assert torch.equal(found, expected)
+    assert torch.equal(torch.autograd.grad(found.square().sum(), layer.cell.coupling)[0], gradient)
+    assert below.dtype == torch.float32
+
+
 def test_backpropagation_through_time_is_that_of_the_loop():
     cell = snt_cell(torch.float64, gain=(0.5, 1.5), leak=0.4, threshold=(0.1, 0.3), input_size=3,
                     trainable=TRAINABLE)  # fmt: skip
