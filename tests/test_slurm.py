@@ -15,7 +15,8 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or shutil.which("bash") is None, reason="Slurm runs on Linux"
 )
 
-# What each command is asked goes to a file; jobs run here, all at once.
+# What each command is asked goes to a file; jobs run here, all at once, from a copy of the script,
+# which is moved away as soon as sbatch has answered.
 COMMANDS = {
     "sbatch": """
         cp "$1" {seen}/script
@@ -24,7 +25,7 @@ COMMANDS = {
             SLURM_JOB_ID=$((7 + i)) SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$i SLURM_NTASKS=1 \\
                 SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_PROCID=0 SLURM_JOB_NUM_NODES=1 \\
                 SLURM_JOB_NODELIST=node SLURM_RESTART_COUNT=0 \\
-                bash "$1" >> {seen}/output.$i 2>&1 < /dev/null &
+                bash {seen}/script >> {seen}/output.$i 2>&1 < /dev/null &
         done
         echo "Submitted batch job 7"
     """,
@@ -72,10 +73,13 @@ def test_a_sweep_on_a_cluster_survives_a_run_that_is_out_of_time(tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     last = sweep / "0" / "checkpoints" / "last.ckpt"
-    assert waited(last.is_file, process)
-    os.kill(int((seen / "process.0").read_text()), signal.SIGUSR2)  # as when time is nearly up
-    output, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, output
+    try:
+        assert waited(last.is_file, process)
+        os.kill(int((seen / "process.0").read_text()), signal.SIGUSR2)  # as when time is nearly up
+        output, _ = process.communicate(timeout=400)
+        assert process.returncode == 0, output
+    finally:
+        process.kill()
     asked = (seen / "script").read_text()
     wanted = ("array=0-1%2", "partition=short", "time=240", "cpus-per-task=1", "mem=4GB")
     assert all(f"#SBATCH --{line}\n" in asked for line in (*wanted, "signal=USR2@120"))
