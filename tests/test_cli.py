@@ -292,7 +292,13 @@ def test_wrong_values_of_a_study_are_named(tmp_path):
     assert not list(tmp_path.rglob("record.pt"))
 
 
-EDGE = ["experiment=edge/flossing", "study.size=8", "study.k=2", "study.updates=110"]
+EDGE = [
+    "experiment=edge/flossing",
+    "study.size=8",
+    "study.k=2",
+    "study.updates=30",
+    "study.pretrain=10",
+]
 
 
 @pytest.mark.slow
