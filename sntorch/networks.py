@@ -8,7 +8,7 @@ the cache, and orbits are quicker one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import final
 
 import torch
@@ -189,6 +189,8 @@ class Networks(Dynamics):
 
 def _alike(cells: Sequence[SNTCell]) -> list[SNTCell]:
     """Return the cells if they can stand side by side."""
+    if not isinstance(cells, Iterable):
+        raise ValueError(f"cells: expected several SNTCell, got {type(cells).__name__}")
     found = list(cells)
     if not found:
         raise ValueError("cells: expected at least one SNTCell, got none")

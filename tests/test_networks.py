@@ -98,6 +98,7 @@ def test_cells_are_copied(cells):
     ("change", "message"),
     [
         (lambda c: [], "cells: expected at least one"),
+        (lambda c: c, "cells: expected several SNTCell, got SNTCell"),
         (lambda c: [c, torch.nn.GRUCell(2, N)], r"cells\[1\]: expected an SNTCell, got GRUCell"),
         (lambda c: [c, cell(n=5)], r"cells\[1\]: expected size 4, as of the first, got 5"),
         (lambda c: [c, cell(inputs=0)], r"cells\[1\]: expected input_size 2"),
