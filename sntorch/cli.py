@@ -50,7 +50,7 @@ from sntorch.training import ConfigStamp, ExactResume, RunRecorder
 from sntorch.training.checkpoints import Saved, read, restore
 from sntorch.training.dashboard import describe
 from sntorch.training.experiment import conduct, prepare, starts_anew, steps_at
-from sntorch.training.files import write_text
+from sntorch.training.files import taken, write_text
 from sntorch.training.verdict import table
 
 __all__ = ["main", "study", "train", "validate"]
@@ -198,7 +198,8 @@ def main() -> None:
     if word in _COMMANDS:
         sys.exit(_COMMANDS[word](rest))
     sys.argv[1:] = sweeps.continued(sys.argv[1:])
-    OmegaConf.register_new_resolver("sntorch.run_dir", _run_dir, replace=True)
+    for name, resolver in (("run_dir", _run_dir), ("sweep_dir", _sweep_dir)):
+        OmegaConf.register_new_resolver(f"sntorch.{name}", resolver, replace=True)
     _job()
 
 
@@ -226,11 +227,16 @@ def _learned(path: pathlib.Path) -> tuple[Any, Any]:
 
 
 def _run_dir(output: str, resume: str | None, name: str) -> str:
-    """Return the folder of this run, refusing a place that cannot be written before any work."""
-    if resume is not None:
-        if not (pathlib.Path(resume) / "config.yaml").is_file():
-            raise ValueError(f"resume: expected the folder of a run, got {resume}")
-        return resume
+    """Return the folder of this run, a new one that no other run has."""
+    if resume is None:
+        return taken(_sweep_dir(output, name))
+    if not (pathlib.Path(resume) / "config.yaml").is_file():
+        raise ValueError(f"resume: expected the folder of a run, got {resume}")
+    return resume
+
+
+def _sweep_dir(output: str, name: str) -> str:
+    """Return the folder of a sweep, refusing a place that cannot be written before any work."""
     folder = pathlib.Path(output)
     existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):

@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sntorch import cli, config_dir
+from sntorch.training.files import taken
 
 QUICK = ["experiment=quick", "callbacks.flux.steps=40", "task.batch_size=128"]
 
@@ -51,6 +52,15 @@ def curve(run, tag):
 
 def equal(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path):
+    mine = cli._run_dir(str(tmp_path / "runs"), None, "now")
+    assert cli._run_dir(str(tmp_path / "runs"), None, "now") == mine  # Hydra asks again
+    taken.cache_clear()  # another process
+    other = cli._run_dir(str(tmp_path / "runs"), None, "now")
+    assert [pathlib.Path(folder).name for folder in (mine, other)] == ["now", "now_2"]
+    assert all(os.path.isdir(folder) for folder in (mine, other))
 
 
 # Errors come before any training

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import itertools
 import os
 import pathlib
 from collections.abc import Iterator
 
-__all__ = ["is_full", "renamed", "write_text"]
+__all__ = ["is_full", "renamed", "taken", "write_text"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -38,3 +40,16 @@ def write_text(target: pathlib.Path, text: str) -> None:
 def is_full(error: OSError) -> bool:
     """Tell whether a write found no room: on the disk, in a quota, or below a limit."""
     return error.errno in _FULL
+
+
+@functools.cache  # whoever asks again in this process means the same folder
+def taken(folder: str) -> str:
+    """Make the folder, with a number behind its name if a run of the same second has it."""
+    mine, tries = folder, itertools.count(2)
+    while True:
+        try:
+            os.makedirs(mine)
+        except FileExistsError:
+            mine = f"{folder}_{next(tries)}"
+        else:
+            return mine
