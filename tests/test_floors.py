@@ -34,6 +34,8 @@ FLOORS = [
         "couplings",
     },
     {
+        "captured",
+        "forward",
         "reverse",
         "orbits",
         "cells",
@@ -49,6 +51,8 @@ FLOORS = [
     {"plot", "training", "studies", "validation", "loading", "sweeps", "commands", "cli"},
 ]
 SAME_FLOOR = {
+    ("forward", "captured"),
+    ("orbits", "forward"),
     ("orbits", "reverse"),
     ("cells", "orbits"),
     ("networks", "cells"),
