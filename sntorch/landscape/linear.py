@@ -156,7 +156,7 @@ def linear_map(M: Tensor, noise: float | Tensor = 1.0, *, dt: float = 1.0) -> Li
     C = (C + C.T) / 2
     C1 = exact @ C
     middle = (2 * C + C1 + C1.T) / 4
-    A = exact - torch.eye(n, dtype=torch.float64)
+    A = exact - torch.eye(n).to(exact)
     return _steady_state(A, C, (C1 - C1.T) / 2, middle, S / 2, dt, dt, M)
 
 
