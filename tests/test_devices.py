@@ -15,7 +15,7 @@ from torch.testing import assert_close
 import sntorch as snt
 from sntorch import analysis
 
-ROOMS = ("analysis", "couplings", "landscape", "meanfield", "plasticity", "systems")
+ROOMS = ("analysis", "couplings", "landscape", "meanfield", "plasticity", "systems", "transfer")
 MODULES = [
     module.name
     for room in ROOMS
@@ -24,7 +24,7 @@ MODULES = [
     )
 ]
 MODULES += ["sntorch.cells", "sntorch.dynamics", "sntorch.flows", "sntorch.networks"]
-MODULES += ["sntorch.schedule", "sntorch.sequence", "sntorch.torchcells", "sntorch.transfer"]
+MODULES += ["sntorch.schedule", "sntorch.sequence", "sntorch.torchcells"]
 
 SPARSE = {"Sparse", "as_coupling", "sparse"}  # whose layout no stand-in can have
 
