@@ -32,6 +32,7 @@ FLOORS = [
         "flows",
         "transfer",
         "couplings",
+        "quantities",
     },
     {
         "captured",
