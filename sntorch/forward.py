@@ -27,7 +27,7 @@ from sntorch.transfer import Transfer
 __all__ = ["Network", "drive", "read", "stepped"]
 
 _BLOCK = 16  # steps whose drives are made in one product, and that a GPU is given at a time
-_REPLAYED = 64  # steps from which a block is captured where it can be: capturing is work too
+_REPLAYED = 512  # steps from which a block is captured: a guess of what capturing itself costs
 
 
 class Network(NamedTuple):
