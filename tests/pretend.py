@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +23,7 @@ from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-__all__ = ["DEVICE", "Pretended", "Reads", "pretending"]
+__all__ = ["DEVICE", "Pretended", "Reads", "pretended"]
 
 DEVICE = torch.device("privateuseone:0")  # "pretend" once it is registered
 
@@ -174,16 +177,41 @@ def _no_grad(mode: bool = True) -> contextlib.AbstractContextManager[object]:
     return torch.no_grad() if mode else contextlib.nullcontext()
 
 
-@functools.cache
-def _register() -> None:
-    backend_registration._setup_privateuseone_for_python_backend("pretend")
+def pretended(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test, which takes `reads`, where the device is there: in a child of this process.
+
+    Torch does not forget a device, and other tests should not find one.
+    """
+
+    @functools.wraps(test)
+    def run(**given: Any) -> None:
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            told = ""
+            try:
+                with _pretending(given["reads"]):
+                    test(**given)
+            except BaseException:
+                told = traceback.format_exc()
+            with os.fdopen(write, "w") as stream:
+                stream.write(told)
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read) as stream:
+            told = stream.read()
+        assert os.waitpid(child, 0)[1] == 0
+        if told:
+            pytest.fail(told, pytrace=False)
+
+    return run
 
 
 @contextlib.contextmanager
-def pretending(monkeypatch: pytest.MonkeyPatch):
-    """Let tensors be made on the device; yield the count of reads."""
-    _register()
-    with monkeypatch.context() as patch, Reads() as reads, _Literals():
+def _pretending(reads: Reads) -> Iterator[None]:
+    """Let tensors be made on the device."""
+    backend_registration._setup_privateuseone_for_python_backend("pretend")
+    with pytest.MonkeyPatch.context() as patch, reads, _Literals():
         patch.setattr(torch, "Generator", Source)
         patch.setattr(torch, "inference_mode", _no_grad)  # wrapped tensors know no inference mode
-        yield reads
+        yield

@@ -10,6 +10,7 @@ import pkgutil
 import pretend
 import pytest
 import torch
+from pretend import pretended
 from torch.testing import assert_close
 
 import sntorch as snt
@@ -30,9 +31,8 @@ SPARSE = {"Sparse", "as_coupling", "sparse"}  # whose layout no stand-in can hav
 
 
 @pytest.fixture
-def reads(monkeypatch):
-    with pretend.pretending(monkeypatch) as counted:
-        yield counted
+def reads():
+    return pretend.Reads()
 
 
 def examples(name):
@@ -45,6 +45,7 @@ def examples(name):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", [name for name in MODULES if any(examples(name))])
+@pretended
 def test_examples_hold_on_another_device(name, reads):
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     for test in examples(name):
@@ -101,6 +102,7 @@ LOOPS = {
 
 
 @pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS)
+@pretended
 def test_loops_read_no_number_from_the_device(loop, reads):
     """Each would make the CPU wait for a GPU; what is read before and after does not grow."""
     counts = []
@@ -111,6 +113,7 @@ def test_loops_read_no_number_from_the_device(loop, reads):
     assert counts[0] == counts[1]
 
 
+@pretended
 def test_a_number_that_is_read_counts(reads):
     u = state(3)
     assert reads.count == 0
@@ -119,6 +122,7 @@ def test_a_number_that_is_read_counts(reads):
     assert reads.count == 2
 
 
+@pretended
 def test_devices_do_not_mix(reads):
     with pytest.raises(RuntimeError, match="expected all tensors on pretend:0, got one on cpu"):
         torch.add(state(3), torch.ones(3))
@@ -127,6 +131,7 @@ def test_devices_do_not_mix(reads):
 
 
 @pytest.mark.parametrize("recording", [False, True])
+@pretended
 def test_orbits_are_those_of_the_cpu(recording, reads):
     cell = network(input_size=2, trainable=("coupling",) if recording else ())
     u, x = state(3, 6), state(9, 3, 2)
