@@ -29,7 +29,10 @@ DEVICE = torch.device("privateuseone:0")  # "pretend" once it is registered
 
 aten = torch.ops.aten
 _library = torch.library.Library("aten", "IMPL")
-_MOVES = (aten._to_copy.default, aten.copy_.default)
+_MIXED = (  # operations that a GPU does with tensors, or indices, of the CPU
+    aten._to_copy.default, aten.copy_.default, aten.index.Tensor, aten.index_put.default,
+    aten.index_put_.default, aten._index_put_impl_.default,
+)  # fmt: skip
 
 
 class Pretended(Tensor):
@@ -110,7 +113,7 @@ def _copy(to: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
 def _do(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     leaves, tree = tree_flatten((args, kwargs))
     here = any(isinstance(leaf, Pretended) for leaf in leaves)
-    if func not in _MOVES:
+    if func not in _MIXED:
         for leaf in leaves:
             if here and isinstance(leaf, Tensor) and not isinstance(leaf, Pretended) and leaf.ndim:
                 raise RuntimeError(f"{func}: expected all tensors on {DEVICE}, got one on cpu")

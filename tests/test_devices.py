@@ -7,6 +7,7 @@ import io
 import itertools
 import pkgutil
 
+import elsewhere
 import pretend
 import pytest
 import torch
@@ -45,13 +46,17 @@ def examples(name):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", [name for name in MODULES if any(examples(name))])
+@pytest.mark.parametrize("default", [True, False], ids=["default device", "arguments moved"])
 @pretended
-def test_examples_hold_on_another_device(name, reads):
+def test_examples_hold_on_another_device(default, name, reads):
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    where = torch.device(pretend.DEVICE) if default else contextlib.nullcontext()
     for test in examples(name):
+        if not default:
+            test.globs = elsewhere.scope(test.globs, pretend.DEVICE)
         told = io.StringIO()
         torch.manual_seed(0)
-        with torch.device(pretend.DEVICE), contextlib.redirect_stdout(io.StringIO()):
+        with where, contextlib.redirect_stdout(io.StringIO()):
             found = doctest.DocTestRunner(optionflags=flags).run(test, out=told.write)
         assert not found.failed, told.getvalue()
 

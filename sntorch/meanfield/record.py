@@ -253,7 +253,9 @@ def domain(name: str, value: Number) -> Tensor:
 def real(name: str, value: Number, low: float = -math.inf, high: float = math.inf) -> Tensor:
     """Return a number or array as a float64 tensor if it is finite and in [low, high)."""
     try:
-        tensor = torch.as_tensor(value, dtype=torch.float64).detach()
+        # What is computed is made on the default device, whatever the argument comes from.
+        where = torch.get_default_device()
+        tensor = torch.as_tensor(value, dtype=torch.float64, device=where).detach()
     except (TypeError, ValueError, RuntimeError):
         kind = type(value).__name__
         raise ValueError(f"{name}: expected a number or an array of numbers, got {kind}") from None
