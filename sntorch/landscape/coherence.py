@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -71,7 +72,7 @@ class PhaseCoherence(Result):
 
 
 def phase_coherence(
-    trajectory: Tensor,
+    trajectory: Tensor | NDArray,
     *,
     dt: float = 1.0,
     lag: int = 1,
@@ -117,7 +118,7 @@ def phase_coherence(
     >>> bool((found.frequency - 1).abs() < 4 * found.frequency_stderr + 0.01)
     True
     """
-    checks.finite("trajectory", checks.floating("trajectory", trajectory, ndim=2))
+    trajectory = checks.recorded("trajectory", trajectory)
     checks.positive("dt", dt)
     length, size = trajectory.shape[0], trajectory.shape[-1]
     checks.count("trajectory.shape[-1]", size, low=2)
