@@ -258,8 +258,11 @@ def test_vector_files_keep_text(records, kind, start):
 
 
 def test_unknown_types():
-    with pytest.raises(ValueError, match=r"result: expected .*LyapunovSpectrum.*, got float"):
+    with pytest.raises(ValueError, match=r"result: expected the record of an analysis, got float$"):
         plot(1.0)
+    for several in ([areas()], iter([areas()])):
+        with pytest.raises(ValueError, match=r"iterator; plot.figure|list; plot.figure"):
+            plot(several)
     with pytest.raises(ValueError, match=r"ax: expected matplotlib Axes or None, got str"):
         plot(areas(), "here")  # pyright: ignore[reportCallIssue, reportArgumentType]
     with pytest.raises(ValueError, match=r"results: expected at least one"):

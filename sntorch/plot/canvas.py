@@ -21,6 +21,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from sntorch.results import Result, time_unit
+from sntorch.results import plus_minus as plus_minus
 
 DARK, MIDDLE, LIGHT, GREY = "#12355b", "#d1603d", "#a9bccb", "#666666"
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#4a7fb0", "white", "#e08a5b"])
@@ -98,6 +99,9 @@ class ShownAxes(Axes):
         return _png(self.figure)
 
 
+_MANY = (list, tuple, Iterator)  # what analyses of several networks return
+
+
 @functools.singledispatch
 def plot(result: object, ax: Axes | None = None) -> Axes:
     """Return the axes on which the record is drawn, new ones unless they are given.
@@ -114,8 +118,10 @@ def plot(result: object, ax: Axes | None = None) -> Axes:
     >>> plot(snt.analysis.jacobian_spectrum(cell, torch.randn(4, 20))).get_xlabel()
     'real part of λ (per step)'
     """
-    known = ", ".join(sorted(kind.__name__ for kind in plot.registry if kind is not object))
-    raise ValueError(f"result: expected one of {known}, got {type(result).__name__}")
+    several = "; plot.figure(*records) draws several" if isinstance(result, _MANY) else ""
+    raise ValueError(
+        f"result: expected the record of an analysis, got {type(result).__name__}{several}"
+    )
 
 
 @functools.singledispatch
@@ -269,14 +275,6 @@ def mean_of(values: Any) -> float:
     """Return the mean of the finite numbers, NaN if there is none."""
     values = array(values)
     return float(values[np.isfinite(values)].mean()) if some(values) else math.nan
-
-
-def plus_minus(mean: float, error: float) -> str:
-    """Return both numbers to the second digit of the error."""
-    if not math.isfinite(error) or error <= 0:
-        return f"{mean:.3g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{mean:.{digits}f} ± {error:.{digits}f}"
 
 
 def step_of(result: Result | None) -> str:
