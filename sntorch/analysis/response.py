@@ -155,6 +155,7 @@ def choose(f: object, u: Tensor, samples: int, settings: dict[str, Any]) -> tupl
     of noise takes 1 + lags.
     """
     f, _ = enter(f, u, x=settings["x"])
+    lags = checks.count("lags", settings["lags"])
     kinds = ["tangent"]
     sigma = noise_of(f, u)
     if sigma is not None and (sigma.ndim == 2 or bool((sigma > 0).all())):
@@ -163,7 +164,6 @@ def choose(f: object, u: Tensor, samples: int, settings: dict[str, Any]) -> tupl
         kinds.append("mean_field")
     if len(kinds) == 1:
         return kinds[0], samples
-    lags = settings["lags"]
     affordable = dict.fromkeys(kinds, samples)
     affordable["noise"] = samples * lags * (u.shape[-1] + 1) // (1 + lags)
     u = u.reshape(-1, u.shape[-1])[:_PILOT]
