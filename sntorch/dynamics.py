@@ -36,8 +36,8 @@ import torch
 from torch import Tensor, nn
 
 from sntorch import checks, memory
-from sntorch.callables import call, positional
-from sntorch.differentiable import Differentiable, transformed
+from sntorch.callables import call, input_first, positional, unwrapped
+from sntorch.differentiable import Differentiable, brief, transformed
 
 __all__ = [
     "Dynamics",
@@ -141,7 +141,7 @@ class Dynamics(Differentiable):
 
 @final
 class FunctionDynamics(Dynamics):
-    """A callable ``u -> u`` or ``(u, x) -> u`` as a dynamics; made by `as_dynamics`."""
+    """A callable ``u -> u``, ``(u, x) -> u`` or ``(input, hx) -> hx``; made by `as_dynamics`."""
 
     def __init__(
         self,
@@ -157,10 +157,25 @@ class FunctionDynamics(Dynamics):
         self.noise = noise
         self.dt = checks.number("dt", dt, low=0)
         self.arguments = positional(fn)
+        self.input_first = input_first(fn)
 
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
-        """Return fn(u) or fn(u, x), checked to have the shape of u."""
-        return call("f", self.fn, self.arguments, u, x)
+        """Return fn(u), fn(u, x) or fn(input, hx), checked to have the shape of u."""
+        fn = self._turned if self.input_first else self.fn
+        try:
+            return call("f", fn, self.arguments, u, x)
+        except RuntimeError as error:
+            inner = [] if transformed(u) else _recurrent_parts(self.fn)
+            if not inner:  # a mistake of the user's own shows as it is
+                raise
+            kind = type(self.fn).__name__
+            raise ValueError(
+                f"f: expected a map of states, got the module {kind}, which fails on them: "
+                f"{brief(error)!r}; its recurrent part is {' or '.join(inner)}"
+            ) from error
+
+    def _turned(self, u: Tensor, x: Tensor) -> Tensor:
+        return self.fn(x, u)
 
 
 @final
@@ -208,8 +223,9 @@ def as_dynamics(
     """Return `obj` as a `Dynamics`: the one door through which every network enters.
 
     Accepts a `Dynamics` (returned as it is), torch's recurrent cells and layers, an `SNT` layer,
-    and any callable ``u -> u`` or ``(u, x) -> u``.  Register further types with
-    ``as_dynamics.register``.
+    what ``torch.compile`` made of them, and any callable ``u -> u`` or ``(u, x) -> u``.  A function
+    or module of your own that names its arguments as torch's cells do, ``(input, hx)`` or
+    ``(x, h)``, is called in that order.  Register further types with ``as_dynamics.register``.
 
     Parameters
     ----------
@@ -232,16 +248,27 @@ def as_dynamics(
     >>> logistic.map(torch.tensor([0.25]))
     tensor([0.7500])
     """
-    if not callable(obj):
-        raise ValueError(
-            f"f: expected a Dynamics, a torch cell or a callable, got {type(obj).__name__}"
-        )
+    if not callable(obj) or isinstance(obj, type):
+        got = f"the class {obj.__name__}" if isinstance(obj, type) else type(obj).__name__
+        raise ValueError(f"f: expected a Dynamics, a torch cell or a callable, got {got}")
+    if isinstance(obj, torch.jit.ScriptModule):
+        raise ValueError("f: expected a module of Python, as it was before torch.jit, got a script")
+    inner = unwrapped(obj) if isinstance(obj, nn.Module) else None
+    if inner is not None:
+        return as_dynamics(inner, size=size, noise=noise, dt=dt)
     return FunctionDynamics(
         obj,
         size=-1 if size is None else size,
         noise=0.0 if noise is None else noise,
         dt=1.0 if dt is None else dt,
     )
+
+
+def _recurrent_parts(fn: object) -> list[str]:
+    """Return the names of torch's recurrent layers and cells inside a module."""
+    parts = fn.named_modules() if isinstance(fn, nn.Module) else ()
+    kinds = (nn.RNNBase, nn.RNNCellBase, Dynamics)
+    return [name for name, part in parts if name and isinstance(part, kinds)]
 
 
 @as_dynamics.register
@@ -382,6 +409,8 @@ def enter(
         Naming the argument: f no dynamics, u of another size, dtype or device or not finite,
         steps < 1, x not a drive of `steps` steps whose rows are those of u.
     """
+    if isinstance(u, tuple):
+        raise ValueError("u: expected a torch.Tensor, as as_dynamics(f).join makes; got a tuple")
     checks.floating("u", u, ndim=1)
     dynamics = as_dynamics(f)
     checks.finite("u", dynamics.check(u))
