@@ -28,6 +28,8 @@ import abc
 import contextlib
 import functools
 import math
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, final
 
@@ -430,17 +432,31 @@ def observing(f: nn.Module, u: Tensor) -> Iterator[None]:
     from call to call until the user's own program draws from the global generator.  Leaves
     inference mode, in which reverse derivatives would be zero, for the time being.
     """
-    parts = list(f.modules())
-    modes = [part.training for part in parts]
     cuda = [u.device] if u.is_cuda else []
-    with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(cuda):
-        try:
+    with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(cuda), _evaluating(f):
+        yield
+
+
+_LOCK = threading.Lock()
+_MODES: weakref.WeakKeyDictionary[nn.Module, list[int]] = weakref.WeakKeyDictionary()
+
+
+@contextlib.contextmanager
+def _evaluating(f: nn.Module) -> Iterator[None]:
+    """Keep f in evaluation mode until the last who looks at it, in whichever thread, has gone."""
+    parts = list(f.modules())
+    with _LOCK:
+        for part in parts:
+            _MODES.setdefault(part, [0, part.training])[0] += 1
+            part.training = False
+    try:
+        yield
+    finally:
+        with _LOCK:
             for part in parts:
-                part.training = False
-            yield
-        finally:
-            for part, mode in zip(parts, modes, strict=True):
-                part.training = mode
+                _MODES[part][0] -= 1
+                if not _MODES[part][0]:
+                    part.training = bool(_MODES.pop(part)[1])
 
 
 def _check_drive(x: Tensor, u: Tensor, steps: int | None) -> None:

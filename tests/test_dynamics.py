@@ -4,6 +4,7 @@ import copy
 import inspect
 import math
 import pickle
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -611,6 +612,12 @@ def test_a_map_without_forward_mode_is_named(fn):
         f.jacobian(u)
 
 
+@pytest.mark.parametrize("fn", [lambda u: u + torch.randn(3), nn.functional.dropout])
+def test_a_map_that_draws_is_named(fn):
+    with pytest.raises(ValueError, match=r"f: expected a map without randomness, got one .* eval"):
+        snt.as_dynamics(lambda u: fn(u)).jacobian(torch.ones(3))
+
+
 def test_a_mistake_in_the_map_shows_as_it_is():
     f = snt.as_dynamics(lambda u: u @ torch.ones(5, 5))
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
@@ -909,6 +916,30 @@ def test_observing_leaves_no_trace(fails, outer, device):
         assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == flags
     assert [m.training for m in f.modules()] == modes
     assert torch.equal(rng, torch.get_rng_state())
+
+
+def test_threads_that_look_at_the_same_network_leave_its_modes_alone():
+    f, u = Mixed(), torch.zeros(2)
+    modes = [m.training for m in f.modules()]
+    inside, left = threading.Barrier(2, timeout=10), threading.Event()
+    seen: list[bool] = []
+
+    def look(first):
+        with observing(f, u):
+            inside.wait()
+            if first:  # leaves while the other still looks, who came in while this one did
+                return
+            left.wait(timeout=10)
+            seen.extend(m.training for m in f.modules())
+
+    threads = [threading.Thread(target=look, args=(first,)) for first in (True, False)]
+    for thread in threads:
+        thread.start()
+    threads[0].join()
+    left.set()
+    threads[1].join()
+    assert seen == [False] * len(modes)
+    assert [m.training for m in f.modules()] == modes
 
 
 def test_observed_noise_repeats_until_the_program_draws():
