@@ -271,6 +271,63 @@ def test_unknown_types():
         report({})  # pyright: ignore[reportArgumentType]
 
 
+def drawn(ax):
+    """Draw the figure of the axes, so that everything has its place."""
+    FigureCanvasAgg(ax.figure).draw()
+
+
+def test_a_colour_bar_is_as_high_as_its_axes():
+    axes = torch.stack([torch.linspace(-3, 3, 20), torch.linspace(-1, 1, 20)])
+    U = axes[0].square()[:, None] + axes[1].square()
+    flat = snt.landscape.PotentialMap(
+        axes=axes,
+        potential=U,
+        velocity=torch.zeros(20, 20, 2),
+        scale=1.0,
+        states=torch.zeros(1, 2),
+        plane=torch.eye(2),
+        sliced=False,
+        marginal=False,
+    )
+    ax = plot(flat)
+    drawn(ax)
+    (bar,) = ax.child_axes
+    for side in ("y0", "y1"):
+        assert getattr(bar.get_position(), side) == pytest.approx(
+            getattr(ax.get_position(), side), abs=0.01
+        )
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("u₁", "u₂")
+
+
+def test_a_power_of_ten_over_an_axis_leaves_the_note_alone():
+    states = 1e-3 * torch.randn(400, 2, generator=torch.Generator(), dtype=torch.float64)
+    ax = plot(snt.landscape.flux_field(states * 1e-4))
+    drawn(ax)
+    power, legend = ax.yaxis.get_offset_text(), ax.get_legend()
+    assert power.get_text().startswith("1e")
+    assert legend is not None
+    assert not power.get_window_extent().overlaps(legend.get_window_extent())
+
+
+def test_what_rests_is_drawn_without_a_spectrum():
+    u = torch.zeros(1, dtype=torch.float64)
+    found = [snt.analysis.regime(lambda u, r=r: r * u * (1 - u), u + 0.3, 400) for r in (2.0, 3.2)]
+    assert [len(plot(each).figure.axes) for each in found] == [1, 2]
+    states = snt.landscape.flux_field(torch.ones(9, 2) + 1e-9 * torch.randn(9, 2).double())
+    assert "differ by rounding alone" in note(plot(states))
+
+
+def test_counts_are_said_as_they_are():
+    starts = torch.linspace(-1, 1, 9, dtype=torch.float64).unsqueeze(-1)
+    for gain, title in ((0.5, "1 fixed point"), (2.0, "3 fixed points")):
+        found = snt.analysis.find_fixed_points(lambda u, g=gain: torch.tanh(g * u), starts)
+        assert plot(found).get_title("left") == title
+    cell = snt.SNTCell(torch.eye(3))
+    for rows, words in ((1, "per step"), (4, "per step, mean of 4 states")):
+        spectrum = snt.analysis.jacobian_spectrum(cell, torch.zeros(rows, 3))
+        assert note(plot(spectrum)).endswith(words)
+
+
 def test_style_is_left_behind(records, history):
     before = dict(mpl.rcParams)
     report(history)
@@ -290,7 +347,7 @@ def test_style_does_not_depend_on_the_settings(records):
 def test_figure_is_a_row(records):
     fig = figure(*records.values(), title="all")
     assert len(titles(fig)) == len(records)
-    assert len(fig.axes) == len(records) + 2  # a bar, and the spectrum below the regime
+    assert len(fig.axes) == len(records) + 1  # a bar
     lefts = [panel(fig, title).get_position().x0 for title in titles(fig)]
     assert lefts == sorted(set(lefts))
     assert fig.get_suptitle() == "all"
@@ -372,7 +429,9 @@ def test_jacobian_spectrum(records):
     distance = np.hypot(x - float(record.disk_centre.mean()), y)
     np.testing.assert_allclose(distance, float(record.disk_radius.mean()), rtol=1e-12)
     assert ax.get_aspect() == 1
-    assert note(ax) == f"spectral radius {float(record.radius.mean()):.3g} per step"
+    assert (
+        note(ax) == f"spectral radius {float(record.radius.mean()):.3g} per step, mean of 9 states"
+    )
 
 
 def test_power_spectrum():

@@ -203,6 +203,9 @@ def finish(
     ax: Axes, title: str, data: Any = 0.0, note: str = "", below: Sequence[Axes] = ()
 ) -> Axes:
     """Put title, note and a legend of all lines above the axes; say so if `data` has no number."""
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_offset_text().set(size=7)
+    ax.yaxis.get_offset_text().set(x=-0.02, ha="right")  # beside the note, not under it
     named: dict[str, Any] = {}
     for each in (ax, *below):
         handles, labels = each.get_legend_handles_labels()
@@ -237,6 +240,11 @@ def logarithmic(ax: Axes, names: str = "xy") -> None:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(NullFormatter())
+
+
+def colour_bar(ax: Axes, image: Any, label: str) -> None:
+    """Put a colour bar beside the axes, as high as they are, whatever their proportions."""
+    ax.figure.colorbar(image, cax=ax.inset_axes((1.04, 0, 0.045, 1)), label=label)
 
 
 def headline(fig: Figure, title: str | None) -> None:

@@ -50,7 +50,7 @@ def _(result: FixedPoints, ax: Axes | None = None) -> Axes:
         ax.plot(*at, _MARKERS[i % len(_MARKERS)], label=label, markersize=6, **look)
     name_axes(ax, "1st principal axis (units of u)", "2nd principal axis (units of u)")
     share = f"{mean_of(result.converged):.0%} of {int(result.basin.sum())} starts converged"
-    return finish(ax, f"{len(points)} fixed points", result.states, share)
+    return finish(ax, f"{len(points)} fixed point{'s' * (len(points) != 1)}", result.states, share)
 
 
 @plot.register

@@ -95,6 +95,8 @@ def _(result: FluxField, ax: Axes | None = None) -> Axes:
         if math.isfinite(result.share):
             share = plus_minus(100 * result.share, 100 * result.share_stderr)
             note += f"\nat least {share} % of the entropy production"
+        if np.ptp(edges, axis=1).max() < 1e-6 * (1 + np.abs(edges).max()):
+            note = "the states differ by rounding alone"
         _frame(ax, edges, density)
     name_axes(ax, "y₁ (units of u)", "y₂ (units of u)")
     return finish(ax, "Probability flux", density if note else math.nan, note)
