@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -242,9 +243,10 @@ def logarithmic(ax: Axes, names: str = "xy") -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def colour_bar(ax: Axes, image: Any, label: str) -> None:
+def colour_bar(ax: Axes, image: Any, label: str, **look: Any) -> Colorbar:
     """Put a colour bar beside the axes, as high as they are, whatever their proportions."""
-    ax.figure.colorbar(image, cax=ax.inset_axes((1.04, 0, 0.045, 1)), label=label)
+    place = ax.inset_axes((1.04, 0, 0.045, 1))
+    return ax.figure.colorbar(image, cax=place, label=label, **look)
 
 
 def headline(fig: Figure, title: str | None) -> None:

@@ -34,6 +34,7 @@ from sntorch.plot.canvas import (
     finish,
     finite,
     histogram,
+    logarithmic,
     name_axes,
     on,
     plot,
@@ -154,7 +155,7 @@ def _(result: Relaxation, ax: Axes | None = None) -> Axes:
         time[keep], energy[keep], "o-", color=DARK, label="relative entropy to the steady state"
     )
     if keep.sum() > 1:
-        ax.set_yscale("log")
+        logarithmic(ax, "y")
     ax.set(xlabel="time", ylabel="free energy G (nats)")
     return finish(ax, "Relaxation", energy)
 

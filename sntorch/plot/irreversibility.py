@@ -236,7 +236,7 @@ def _heat(ax: Axes, matrix: Any, label: str) -> None:
     limit = float(np.nan_to_num(np.abs(matrix)).max()) or 1.0
     image = ax.imshow(matrix, cmap=SIGNED, vmin=-limit, vmax=limit)
     if some(matrix):
-        ax.figure.colorbar(image, ax=ax, label=label)
+        colour_bar(ax, image, label)
     ax.set(xlabel="from neuron j", ylabel="to neuron i")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
