@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["call", "input_first", "positional", "unwrapped"]
+__all__ = ["call", "called", "input_first", "positional", "unwrapped"]
 
 _INPUTS = frozenset({"input", "inputs", "x", "x_t", "xt"})
 _STATES = frozenset({"h", "h_t", "ht", "h_prev", "hx", "hidden", "hidden_state", "state"})
@@ -58,6 +58,12 @@ def input_first(fn: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):
         return False
     return len(names) == 2 and names[0] in _INPUTS and names[1] in _STATES
+
+
+def called(fn: Callable[..., Any], size: int) -> str:
+    """Return the name of fn and the size that it was given, for what a dynamics says of itself."""
+    name = getattr(fn, "__name__", type(fn).__name__)
+    return name if size < 0 else f"{name}, size={size}"
 
 
 def unwrapped(module: nn.Module) -> nn.Module | None:

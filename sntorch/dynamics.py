@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from sntorch import checks, memory
-from sntorch.callables import call, input_first, positional, unwrapped
+from sntorch.callables import call, called, input_first, positional, unwrapped
 from sntorch.differentiable import Differentiable, brief, transformed
 
 __all__ = [
@@ -175,6 +175,10 @@ class FunctionDynamics(Dynamics):
                 f"f: expected a map of states, got the module {kind}, which fails on them: "
                 f"{brief(error)!r}; its recurrent part is {' or '.join(inner)}"
             ) from error
+
+    def extra_repr(self) -> str:
+        """Say which function it is."""
+        return called(self.fn, self.size)
 
     def _turned(self, u: Tensor, x: Tensor) -> Tensor:
         return self.fn(x, u)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -34,6 +34,7 @@ __all__ = [
     "block_mean",
     "over_rows",
     "plus_minus",
+    "readable",
     "time_unit",
 ]
 
@@ -67,17 +68,11 @@ class Result:
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def __str__(self) -> str:
-        known = self.scalars()
-        errors = {
-            name: known.pop(f"{name}_stderr") for name in [*known] if f"{name}_stderr" in known
-        }
-        if not known:
+        shown = readable(self.scalars())
+        if not shown:
             return repr(self)
-        width = max(map(len, known))
-        lines = (
-            f"  {name:{width}}  {plus_minus(value, errors.get(name, math.nan))}"
-            for name, value in known.items()
-        )
+        width = max(map(len, shown))
+        lines = (f"  {name:{width}}  {text}" for name, text in shown.items())
         return "\n".join([type(self).__name__, *lines])
 
 
@@ -225,6 +220,16 @@ def plus_minus(mean: float, error: float) -> str:
     if digits > 6:
         return f"{mean:.5g} ± {error:.0e}"
     return f"{mean:.{digits}f} ± {error:.{digits}f}"
+
+
+def readable(scalars: Mapping[str, float]) -> dict[str, str]:
+    """Return numbers as text, those that have a standard error, ``name_stderr``, with it."""
+    errors = {f"{name}_stderr" for name in scalars} & scalars.keys()
+    return {
+        name: plus_minus(value, scalars.get(f"{name}_stderr", math.nan))
+        for name, value in scalars.items()
+        if name not in errors
+    }
 
 
 def _mapped(value: Any, fn: Callable[[Tensor], Tensor]) -> Any:

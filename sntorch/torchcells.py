@@ -61,8 +61,8 @@ class TorchDynamics(Dynamics):
         """Return `u` if it can be a state, joined of all layers and of h and c."""
         if isinstance(u, Tensor) and u.ndim and u.shape[-1] != self.size != self.source.hidden_size:
             raise ValueError(
-                f"u: expected {self.size} on the last axis, {self._layout()} joined as "
-                f"`TorchDynamics.join` does, got {tuple(u.shape)}"
+                f"u: expected {self.size} on the last axis, got {tuple(u.shape)}; a state is "
+                f"{self._layout()}, joined as as_dynamics(f).join does"
             )
         return super().check(u)
 

@@ -1,6 +1,7 @@
 """The contract: what every dynamics must do, then rollout and the doors around it."""
 
 import copy
+import functools
 import inspect
 import math
 import pickle
@@ -808,6 +809,13 @@ def test_the_order_is_told_by_names_alone(fn, turned):
     assert isinstance(f, FunctionDynamics)
     assert f.input_first == turned
     assert torch.equal(f.map(u, x if len(inspect.signature(fn).parameters) == 2 else None), u)
+
+
+def test_a_function_says_its_name():
+    assert repr(snt.as_dynamics(bend)) == "FunctionDynamics(bend)"
+    assert repr(snt.as_dynamics(bend, size=3)) == "FunctionDynamics(bend, size=3)"
+    assert repr(snt.flows.as_flow(bend, size=3)) == "FunctionFlow(bend, size=3)"
+    assert repr(snt.as_dynamics(functools.partial(bend))) == "FunctionDynamics(partial)"
 
 
 def test_wrappers_of_torch_are_looked_through():

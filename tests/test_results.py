@@ -20,6 +20,7 @@ from sntorch.results import (
     block_mean,
     over_rows,
     plus_minus,
+    readable,
 )
 
 
@@ -81,6 +82,11 @@ def test_a_printed_record_shows_its_scalars_with_their_errors():
     lines = ["Shown", "  max        -0.0153 ± 0.0028", "  dimension  0.0627", "  of_stderr  2"]
     assert str(Shown(value=torch.ones(1))).splitlines() == lines
     assert str(Record(value=torch.ones(1))).startswith("Record(value=[1.0]")
+
+
+def test_numbers_are_read_with_their_errors():
+    found = readable({"a": 1.0, "b": 2.5, "a_stderr": 0.21, "c_stderr": 3.0})
+    assert found == {"a": "1.00 ± 0.21", "b": "2.5", "c_stderr": "3"}
 
 
 @pytest.mark.parametrize(
