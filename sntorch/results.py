@@ -223,13 +223,21 @@ def plus_minus(mean: float, error: float) -> str:
 
 
 def readable(scalars: Mapping[str, float]) -> dict[str, str]:
-    """Return numbers as text, those that have a standard error, ``name_stderr``, with it."""
-    errors = {f"{name}_stderr" for name in scalars} & scalars.keys()
+    """Return numbers as text, those that have a standard error with it.
+
+    The error of ``name`` is ``name_stderr``, that of ``value`` is ``stderr``.
+    """
+    errors = {name: _error_of(name) for name in scalars}
     return {
-        name: plus_minus(value, scalars.get(f"{name}_stderr", math.nan))
+        name: plus_minus(value, scalars.get(errors[name], math.nan))
         for name, value in scalars.items()
-        if name not in errors
+        if name not in errors.values()
     }
+
+
+def _error_of(name: str) -> str:
+    question, slash, last = name.rpartition("/")
+    return f"{question}{slash}stderr" if last == "value" else f"{name}_stderr"
 
 
 def _mapped(value: Any, fn: Callable[[Tensor], Tensor]) -> Any:

@@ -318,6 +318,15 @@ def test_what_rests_is_drawn_without_a_spectrum():
     assert "differ by rounding alone" in note(plot(states))
 
 
+def test_a_branch_at_the_origin_is_not_its_rounding():
+    cell = snt.SNTCell(torch.eye(2, dtype=torch.float64) / 2)
+    values = torch.linspace(0.2, 1.0, 9, dtype=torch.float64)
+    found = snt.analysis.continue_fixed_point(
+        cell, torch.full((2,), 1e-14).double(), "gain", values
+    )
+    assert plot(found).get_ylim() == (-1, 1)
+
+
 def test_counts_are_said_as_they_are():
     starts = torch.linspace(-1, 1, 9, dtype=torch.float64).unsqueeze(-1)
     for gain, title in ((0.5, "1 fixed point"), (2.0, "3 fixed points")):

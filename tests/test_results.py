@@ -87,6 +87,9 @@ def test_a_printed_record_shows_its_scalars_with_their_errors():
 def test_numbers_are_read_with_their_errors():
     found = readable({"a": 1.0, "b": 2.5, "a_stderr": 0.21, "c_stderr": 3.0})
     assert found == {"a": "1.00 ± 0.21", "b": "2.5", "c_stderr": "3"}
+    assert readable({"value": 1.0, "stderr": 0.21, "bias": 2.0})["value"] == "1.00 ± 0.21"
+    found = readable({"d/value": 1.0, "d/stderr": 0.21, "e/x": 1.0, "e/x_stderr": 0.21})
+    assert found == {"d/value": "1.00 ± 0.21", "e/x": "1.00 ± 0.21"}
 
 
 @pytest.mark.parametrize(

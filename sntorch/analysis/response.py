@@ -29,6 +29,9 @@ mean decays: chaos has a linear response (Ruelle 1999).  Four estimators:
 
 Samples are cut into blocks, and the standard error is that of the block means, as in
 `sntorch.results`; the blocks are added up one by one, so that memory does not grow with samples.
+Blocks follow one another in time and hold all rows: rows that stay on several attractors are
+averaged as the starts fell, and the error does not know of it.  Kicks come every `lags` steps: of a
+cycle whose period divides `lags` they see some phases only (both C).
 """
 
 from __future__ import annotations

@@ -62,11 +62,14 @@ class PhaseCoherence(Result):
         return 2 * math.pi / self.frequency.abs()
 
     def scalars(self) -> dict[str, float]:
-        """Return frequency, phase diffusion, coherence and its lag."""
+        """Return frequency, phase diffusion and coherence with their errors, and its lag."""
         return {
             "frequency": float(self.frequency),
+            "frequency_stderr": float(self.frequency_stderr),
             "phase_diffusion": float(self.diffusion),
+            "phase_diffusion_stderr": float(self.diffusion_stderr),
             "coherence": float(self.coherence),
+            "coherence_stderr": float(self.coherence_stderr),
             "lag": self.lag,
         }
 

@@ -68,6 +68,8 @@ def _(result: Branch, ax: Axes | None = None) -> Axes:
         label = f"{event.kind.replace('_', '-')} at {event.parameter:.5g}"
         look: dict[str, Any] = {"color": MIDDLE, "markersize": 6, "zorder": 3}
         ax.plot(event.parameter, finite(event.state)[0], mark, label=label, **look)
+    if np.nanmax(np.abs(u), initial=0.0) < 1e-9:
+        ax.set_ylim(-1, 1)  # the origin, not its rounding
     name_axes(ax, result.name, "first coordinate u₁")
     return finish(ax, "Branch of fixed points", u, result.note)
 
