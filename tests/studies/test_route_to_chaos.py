@@ -47,9 +47,8 @@ def test_picture_of_a_part(small):
     for record in small:
         fig = record.picture()
         named = {label for label in record.labels if label != "undecided"}
-        assert (
-            len(fig.axes) == 2 * len(named) - ("fixed_point" in named) + 1
-        )  # at rest: no spectrum
+        spectra = len(named - {"fixed point"})  # what rests has none
+        assert len(fig.axes) == len(named) + spectra + 1
     ax = plot(small[-1])
     assert ax.get_xlabel() == "gain g"
     assert [text.get_text() for text in ax.texts] == small[-1].labels
