@@ -93,10 +93,7 @@ snt.plot.figure(*spectra, title="At the origin, and on the attractor")
 # %%
 start = torch.rand(8, 1)
 found = snt.analysis.max_lyapunov(lambda u: 4 * u * (1 - u), start, steps=1000)
-float(found.exponents.mean()), float(found.stderr.mean())
-
-# %%
-found.scalars()
+print(found)
 
 # %% [markdown]
 # **What we saw.** Chaos in a network without any learning, an exponent with its error, and the same

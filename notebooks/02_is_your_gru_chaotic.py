@@ -97,9 +97,9 @@ with torch.no_grad(), snt.plot.style():
 # %% [markdown]
 # ## Not only GRUs
 #
-# `nn.RNN`, `nn.LSTM` (its state is $h$ and $c$ joined), stacks of layers, cells, and functions
-# `u -> u` or `(u, x) -> u` enter by the same door. Here two layers that feed their output back to
-# themselves:
+# `nn.RNN`, `nn.LSTM` (its state is $h$ and $c$ joined), stacks of layers, cells, cells of your own
+# with `forward(x, h)`, and functions `u -> u` or `(u, x) -> u` enter by the same door. Here two
+# layers that feed their output back to themselves:
 
 # %%
 torch.manual_seed(1)

@@ -92,15 +92,15 @@ fig
 # ## Does it help? A task with a delay
 #
 # Delayed XOR: the answer is the exclusive or of the bits 5 and 10 steps ago, so that no linear
-# memory will do. Both networks start alike and make 400 steps of their optimisers in all; the second
-# spends some of them on its exponents. `GradientFlossing` is a callback for any Lightning module,
-# and so is `LyapunovMonitor`, which only watches.
+# memory will do. Both networks start alike and make 1000 steps of their optimisers in all; the
+# second spends 105 of them on its exponents, 100 before its first batch. `GradientFlossing` is a
+# callback for any Lightning module, and so is `LyapunovMonitor`, which only watches.
 
 
 # %%
 def learn(updates, *callbacks):
     """Return test accuracy and the largest exponent under the input, after learning."""
-    torch.manual_seed(0)
+    torch.manual_seed(10)  # a seed on which none of these numbers was chosen
     task = training.DelayedXorTask(delay=10, steps=30, sequences=2048, batch_size=32)
     adam = lambda parameters: torch.optim.Adam(parameters, lr=3e-3)
     rnn = torch.nn.RNN(1, 64, batch_first=True)
@@ -117,13 +117,14 @@ def learn(updates, *callbacks):
     return accuracy, float(exponent.exponents.mean())
 
 
-floss = training.GradientFlossing(k=32, pretrain=60, every_n_steps=40, until=200, lr=3e-3)
-for name, found in (("plain", learn(400)), ("flossed", learn(335, floss))):
+floss = training.GradientFlossing(k=32, pretrain=100, every_n_steps=40, until=200, lr=3e-3)
+for name, found in (("plain", learn(1000)), ("flossed", learn(895, floss))):
     print(f"{name:8} accuracy {found[0]:.3f}, exponent {found[1]:+.2f} nats / step")
 
 # %% [markdown]
-# The plain network guesses (chance is 0.5): after ten steps its gradient has shrunk a hundredfold.
-# The flossed one solves the task with fewer batches.
+# The plain network guesses (chance is 0.5): ten steps back its gradient has shrunk thirtyfold, after
+# learning, and more before it. The flossed one keeps a fifth of it and solves the task, with fewer
+# batches.
 #
 # **What we saw.** The exponent is the rate of the gradient; it can be moved by gradient descent;
 # and a network near the edge learns what the same network far from it does not. One seed proves

@@ -34,8 +34,9 @@ snt.plot.grids.landscape(density, lines={"limit cycle without noise": cycle})
 #
 # ## The same from a simulation
 #
-# Forget the equations and keep only orbits, as in an experiment. `EulerMaruyama` turns the flow into
-# a noisy map; `flux_field` counts how often cells are left and entered.
+# Forget the equations and keep only orbits, as in an experiment, where they would be an array of
+# NumPy. `EulerMaruyama` turns the flow into a noisy map; `flux_field` counts how often cells are left
+# and entered.
 
 # %%
 walk = snt.EulerMaruyama(ring, dt=0.02)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
+_LAZY_ROOMS = ("plot", "studies", "training")
 _LAZY = {
     "collect": "sntorch.sweeps",
     "export": "sntorch.loading",
@@ -78,8 +79,14 @@ def config_dir() -> str:
 
 def __getattr__(name: str) -> Any:
     # Lightning and matplotlib take seconds to import: they load when they are first asked for.
-    if name in ("plot", "studies", "training"):
+    if name in _LAZY_ROOMS:
         return importlib.import_module(f"sntorch.{name}")
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'sntorch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    # What completion offers: names that have not been loaded yet, and none that are not public.
+    hidden = {"annotations", "importlib", "pathlib", "Any", "TYPE_CHECKING"}
+    return sorted({*globals(), *_LAZY, *_LAZY_ROOMS} - hidden)

@@ -8,7 +8,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["call", "positional"]
+__all__ = ["call", "called", "input_first", "positional", "unwrapped"]
+
+_INPUTS = frozenset({"input", "inputs", "x", "x_t", "xt"})
+_STATES = frozenset({"h", "h_t", "ht", "h_prev", "hx", "hidden", "hidden_state", "state"})
 
 
 def call(
@@ -37,9 +40,8 @@ def call(
 
 def positional(fn: Callable[..., Any]) -> tuple[int, int]:
     """Return the least and largest number of positional arguments that fn takes, at most 2."""
-    target = fn.forward if isinstance(fn, nn.Module) else fn
     try:
-        parameters = inspect.signature(target).parameters.values()
+        parameters = _parameters(fn)
     except (TypeError, ValueError):  # some builtins have no signature
         return 1, 1
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -47,3 +49,30 @@ def positional(fn: Callable[..., Any]) -> tuple[int, int]:
     fewest = sum(p.default is inspect.Parameter.empty for p in slots)
     many = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
     return fewest, 2 if many else len(slots)
+
+
+def input_first(fn: Callable[..., Any]) -> bool:
+    """Tell by their names whether fn takes (input, state), as torch's cells do, not (u, x)."""
+    try:
+        names = [parameter.name for parameter in _parameters(fn)][:2]
+    except (TypeError, ValueError):
+        return False
+    return len(names) == 2 and names[0] in _INPUTS and names[1] in _STATES
+
+
+def called(fn: Callable[..., Any], size: int) -> str:
+    """Return the name of fn and the size that it was given, for what a dynamics says of itself."""
+    name = getattr(fn, "__name__", type(fn).__name__)
+    return name if size < 0 else f"{name}, size={size}"
+
+
+def unwrapped(module: nn.Module) -> nn.Module | None:
+    """Return what ``torch.compile`` or a data-parallel wrapper holds, None if it is no wrapper."""
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return module.module
+    return module._modules.get("_orig_mod")  # its class is known only once the compiler is loaded
+
+
+def _parameters(fn: Callable[..., Any]) -> list[inspect.Parameter]:
+    target = fn.forward if isinstance(fn, nn.Module) else fn
+    return list(inspect.signature(target).parameters.values())

@@ -7,9 +7,11 @@ All functions return what they checked, so that a door reads as one line per arg
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any, TypeGuard, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +25,7 @@ __all__ = [
     "number",
     "one_of",
     "positive",
+    "recorded",
     "same_kind",
     "table",
 ]
@@ -31,10 +34,10 @@ Kind = TypeVar("Kind")
 
 
 def count(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
-    """Return `value` if it is a whole number in ``[low, high]``."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if whole and value >= low and (high is None or value <= high):
-        return value
+    """Return `value` as an int if it is a whole number in ``[low, high]``, of numpy too."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if whole and low <= int(value) and (high is None or int(value) <= high):
+        return int(value)
     bound = f"{name} >= {low}" if high is None else f"{low} <= {name} <= {high}"
     raise ValueError(f"{name}: expected a whole number with {bound}, got {value!r}")
 
@@ -70,14 +73,25 @@ def instance(name: str, value: Kind, *kinds: type) -> Kind:
 
 def floating(name: str, value: object, ndim: int = 0) -> Tensor:
     """Return `value` if it is a real floating tensor with `ndim` axes or more, none empty."""
+    if isinstance(value, np.ndarray):
+        raise ValueError(f"{name}: expected a torch.Tensor, as torch.from_numpy makes; got ndarray")
     if not isinstance(value, Tensor):
         raise ValueError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
     if not value.is_floating_point():
         raise ValueError(f"{name}: expected a floating dtype, got {value.dtype}")
     if value.ndim < ndim or value.numel() == 0:
-        axes = f"at least {ndim} axes, " if ndim else ""
+        axes = f"at least {ndim} {'axis' if ndim == 1 else 'axes'}, " if ndim else ""
         raise ValueError(f"{name}: expected {axes}none of them empty, got {tuple(value.shape)}")
     return value
+
+
+def recorded(name: str, value: object, ndim: int = 2) -> Tensor:
+    """Return a recording as a finite real floating tensor; it may be an array of numpy."""
+    if isinstance(value, np.ndarray):
+        if not np.issubdtype(value.dtype, np.floating):
+            raise ValueError(f"{name}: expected a floating dtype, got {value.dtype}")
+        value = torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
+    return finite(name, floating(name, value, ndim))
 
 
 def finite(name: str, value: Tensor) -> Tensor:
@@ -115,17 +129,17 @@ def same_kind(name: str, value: Tensor, like: Tensor, of: str) -> Tensor:
 def table(name: str, value: object, shape: tuple[int, ...], low: float = -math.inf) -> Tensor:
     """Return numbers >= `low` as a float64 tensor of `shape`; one number stands for a vector."""
     try:
-        numbers = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
+        found = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name}: expected a table {shape} of numbers, got {value!r}") from None
-    if numbers.ndim == 0 and len(shape) == 1:
-        numbers = numbers.expand(shape)
-    if numbers.shape != shape:
-        raise ValueError(f"{name}: expected a table {shape}, got {tuple(numbers.shape)}")
-    finite(name, numbers)
-    if bool((numbers < low).any()):
-        raise ValueError(f"{name}: expected numbers >= {low}, got {float(numbers.min())}")
-    return numbers
+    if found.ndim == 0 and len(shape) == 1:
+        found = found.expand(shape)
+    if found.shape != shape:
+        raise ValueError(f"{name}: expected a table {shape}, got {tuple(found.shape)}")
+    finite(name, found)
+    if bool((found < low).any()):
+        raise ValueError(f"{name}: expected numbers >= {low}, got {float(found.min())}")
+    return found
 
 
 def generator(value: object, device: torch.device) -> torch.Generator | None:
@@ -133,11 +147,15 @@ def generator(value: object, device: torch.device) -> torch.Generator | None:
     if value is None:
         return None
     if not isinstance(value, torch.Generator):
-        raise ValueError(f"generator: expected a torch.Generator, got {type(value).__name__}")
+        kind = type(value)
+        found = (
+            kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        )
+        raise ValueError(f"generator: expected a torch.Generator, got {found}")
     if value.device.type != device.type:
         raise ValueError(f"generator: expected one on {device.type}, got {value.device.type}")
     return value
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)  # numpy's too

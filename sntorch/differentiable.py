@@ -43,6 +43,11 @@ class Differentiable(nn.Module, abc.ABC):
                 return push(self._value, u, V, x)
             except RuntimeError as error:
                 self._value(u, x)  # a mistake in the map itself shows here, as it is
+                if "random operation" in str(error):
+                    raise ValueError(
+                        "f: expected a map without randomness, got one that draws; dropout in a "
+                        "function needs eval(), noise is added by as_dynamics(f, noise=)"
+                    ) from error
                 raise ValueError(
                     "f: expected a map that torch can differentiate in forward mode, got "
                     f"{brief(error)!r}; use plain operations, or override jvp"

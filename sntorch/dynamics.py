@@ -28,6 +28,8 @@ import abc
 import contextlib
 import functools
 import math
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, final
 
@@ -36,8 +38,8 @@ import torch
 from torch import Tensor, nn
 
 from sntorch import checks, memory
-from sntorch.callables import call, positional
-from sntorch.differentiable import Differentiable, transformed
+from sntorch.callables import call, called, input_first, positional, unwrapped
+from sntorch.differentiable import Differentiable, brief, transformed
 
 __all__ = [
     "Dynamics",
@@ -141,7 +143,7 @@ class Dynamics(Differentiable):
 
 @final
 class FunctionDynamics(Dynamics):
-    """A callable ``u -> u`` or ``(u, x) -> u`` as a dynamics; made by `as_dynamics`."""
+    """A callable ``u -> u``, ``(u, x) -> u`` or ``(input, hx) -> hx``; made by `as_dynamics`."""
 
     def __init__(
         self,
@@ -157,10 +159,29 @@ class FunctionDynamics(Dynamics):
         self.noise = noise
         self.dt = checks.number("dt", dt, low=0)
         self.arguments = positional(fn)
+        self.input_first = input_first(fn)
 
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
-        """Return fn(u) or fn(u, x), checked to have the shape of u."""
-        return call("f", self.fn, self.arguments, u, x)
+        """Return fn(u), fn(u, x) or fn(input, hx), checked to have the shape of u."""
+        fn = self._turned if self.input_first else self.fn
+        try:
+            return call("f", fn, self.arguments, u, x)
+        except RuntimeError as error:
+            inner = [] if transformed(u) else _recurrent_parts(self.fn)
+            if not inner:  # a mistake of the user's own shows as it is
+                raise
+            kind = type(self.fn).__name__
+            raise ValueError(
+                f"f: expected a map of states, got the module {kind}, which fails on them: "
+                f"{brief(error)!r}; its recurrent part is {' or '.join(inner)}"
+            ) from error
+
+    def extra_repr(self) -> str:
+        """Say which function it is."""
+        return called(self.fn, self.size)
+
+    def _turned(self, u: Tensor, x: Tensor) -> Tensor:
+        return self.fn(x, u)
 
 
 @final
@@ -208,8 +229,9 @@ def as_dynamics(
     """Return `obj` as a `Dynamics`: the one door through which every network enters.
 
     Accepts a `Dynamics` (returned as it is), torch's recurrent cells and layers, an `SNT` layer,
-    and any callable ``u -> u`` or ``(u, x) -> u``.  Register further types with
-    ``as_dynamics.register``.
+    what ``torch.compile`` made of them, and any callable ``u -> u`` or ``(u, x) -> u``.  A function
+    or module of your own that names its arguments as torch's cells do, ``(input, hx)`` or
+    ``(x, h)``, is called in that order.  Register further types with ``as_dynamics.register``.
 
     Parameters
     ----------
@@ -232,16 +254,27 @@ def as_dynamics(
     >>> logistic.map(torch.tensor([0.25]))
     tensor([0.7500])
     """
-    if not callable(obj):
-        raise ValueError(
-            f"f: expected a Dynamics, a torch cell or a callable, got {type(obj).__name__}"
-        )
+    if not callable(obj) or isinstance(obj, type):
+        got = f"the class {obj.__name__}" if isinstance(obj, type) else type(obj).__name__
+        raise ValueError(f"f: expected a Dynamics, a torch cell or a callable, got {got}")
+    if isinstance(obj, torch.jit.ScriptModule):
+        raise ValueError("f: expected a module of Python, as it was before torch.jit, got a script")
+    inner = unwrapped(obj) if isinstance(obj, nn.Module) else None
+    if inner is not None:
+        return as_dynamics(inner, size=size, noise=noise, dt=dt)
     return FunctionDynamics(
         obj,
         size=-1 if size is None else size,
         noise=0.0 if noise is None else noise,
         dt=1.0 if dt is None else dt,
     )
+
+
+def _recurrent_parts(fn: object) -> list[str]:
+    """Return the names of torch's recurrent layers and cells inside a module."""
+    parts = fn.named_modules() if isinstance(fn, nn.Module) else ()
+    kinds = (nn.RNNBase, nn.RNNCellBase, Dynamics)
+    return [name for name, part in parts if name and isinstance(part, kinds)]
 
 
 @as_dynamics.register
@@ -382,6 +415,8 @@ def enter(
         Naming the argument: f no dynamics, u of another size, dtype or device or not finite,
         steps < 1, x not a drive of `steps` steps whose rows are those of u.
     """
+    if isinstance(u, tuple):
+        raise ValueError("u: expected a torch.Tensor, as as_dynamics(f).join makes; got a tuple")
     checks.floating("u", u, ndim=1)
     dynamics = as_dynamics(f)
     checks.finite("u", dynamics.check(u))
@@ -401,17 +436,31 @@ def observing(f: nn.Module, u: Tensor) -> Iterator[None]:
     from call to call until the user's own program draws from the global generator.  Leaves
     inference mode, in which reverse derivatives would be zero, for the time being.
     """
-    parts = list(f.modules())
-    modes = [part.training for part in parts]
     cuda = [u.device] if u.is_cuda else []
-    with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(cuda):
-        try:
+    with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(cuda), _evaluating(f):
+        yield
+
+
+_LOCK = threading.Lock()
+_MODES: weakref.WeakKeyDictionary[nn.Module, list[int]] = weakref.WeakKeyDictionary()
+
+
+@contextlib.contextmanager
+def _evaluating(f: nn.Module) -> Iterator[None]:
+    """Keep f in evaluation mode until the last who looks at it, in whichever thread, has gone."""
+    parts = list(f.modules())
+    with _LOCK:
+        for part in parts:
+            _MODES.setdefault(part, [0, part.training])[0] += 1
+            part.training = False
+    try:
+        yield
+    finally:
+        with _LOCK:
             for part in parts:
-                part.training = False
-            yield
-        finally:
-            for part, mode in zip(parts, modes, strict=True):
-                part.training = mode
+                _MODES[part][0] -= 1
+                if not _MODES[part][0]:
+                    part.training = bool(_MODES.pop(part)[1])
 
 
 def _check_drive(x: Tensor, u: Tensor, steps: int | None) -> None:

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.callables import call, positional
+from sntorch.callables import call, called, positional
 from sntorch.differentiable import Differentiable
 from sntorch.dynamics import Dynamics, as_dynamics
 
@@ -96,6 +96,10 @@ class FunctionFlow(Flow):
     def drift(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return fn(u) or fn(u, x), checked to have the shape of u."""
         return call("drift", self.fn, self.arguments, u, x)
+
+    def extra_repr(self) -> str:
+        """Say which function it is."""
+        return called(self.fn, self.size)
 
 
 def as_flow(obj: object, *, size: int | None = None, diffusion: Diffusion | None = None) -> Flow:

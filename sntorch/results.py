@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -33,6 +33,8 @@ __all__ = [
     "block_lengths",
     "block_mean",
     "over_rows",
+    "plus_minus",
+    "readable",
     "time_unit",
 ]
 
@@ -44,7 +46,11 @@ _ROWS = 8  # from this many rows on, their spread is a better error than that of
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Result:
-    """Base of all records: `map` over the tensors, `scalars` for a log."""
+    """Base of all records: `map` over the tensors, `scalars` for a log.
+
+    ``print(record)`` shows the scalars with their standard errors, ``repr`` all fields in brief.
+    ``torch.save`` keeps a record; ``torch.load(path, weights_only=False)`` brings it back.
+    """
 
     def map(self, fn: Callable[[Tensor], Tensor]) -> Self:
         """Return the record with `fn` applied to every tensor, e.g. ``r.map(torch.Tensor.cpu)``."""
@@ -60,6 +66,14 @@ class Result:
             f"{f.name}={_brief(getattr(self, f.name))}" for f in dataclasses.fields(self) if f.repr
         )
         return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __str__(self) -> str:
+        shown = readable(self.scalars())
+        if not shown:
+            return repr(self)
+        width = max(map(len, shown))
+        lines = (f"  {name:{width}}  {text}" for name, text in shown.items())
+        return "\n".join([type(self).__name__, *lines])
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -198,6 +212,34 @@ def time_unit(dt: float) -> str:
     return "step" if dt == 1 else "unit of time"
 
 
+def plus_minus(mean: float, error: float) -> str:
+    """Return both numbers to the second digit of the error; the first where that is very small."""
+    if not math.isfinite(error) or error <= 0:
+        return f"{mean:.3g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    if digits > 6:
+        return f"{mean:.5g} ± {error:.0e}"
+    return f"{mean:.{digits}f} ± {error:.{digits}f}"
+
+
+def readable(scalars: Mapping[str, float]) -> dict[str, str]:
+    """Return numbers as text, those that have a standard error with it.
+
+    The error of ``name`` is ``name_stderr``, that of ``value`` is ``stderr``.
+    """
+    errors = {name: _error_of(name) for name in scalars}
+    return {
+        name: plus_minus(value, scalars.get(errors[name], math.nan))
+        for name, value in scalars.items()
+        if name not in errors.values()
+    }
+
+
+def _error_of(name: str) -> str:
+    question, slash, last = name.rpartition("/")
+    return f"{question}{slash}stderr" if last == "value" else f"{name}_stderr"
+
+
 def _mapped(value: Any, fn: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Tensor):
         return fn(value)
@@ -211,8 +253,18 @@ def _mapped(value: Any, fn: Callable[[Tensor], Tensor]) -> Any:
 
 
 def _brief(value: object) -> str:
-    if not isinstance(value, Tensor):
-        return repr(value)
-    if value.numel() <= 6:
-        return str(value.tolist())
-    return f"tensor{tuple(value.shape)}"
+    if isinstance(value, Tensor) and value.numel() > 6:
+        return f"tensor{tuple(value.shape)}"
+    if isinstance(value, Tensor):
+        return _brief(value.tolist())
+    if isinstance(value, float):
+        return repr(float(f"{value:.4g}"))
+    if isinstance(value, complex):
+        return repr(complex(f"{value:.4g}"))
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_brief(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_brief, value))}]"
+    if type(value) is tuple:
+        return f"({', '.join(map(_brief, value))}{',' * (len(value) == 1)})"
+    return repr(value)

@@ -156,5 +156,6 @@ def _check_one(f: Dynamics, name: str, value: Tensor, known: Mapping[str, Tensor
     checks.same_kind(name, checks.floating(name, value, ndim=1), kept, "the dynamics")
     shape = value.shape[1:]
     if shape != kept.shape and not (kept.ndim == 0 and shape == (f.size,)):
-        raise ValueError(f"{name}: expected (T, *{tuple(kept.shape)}), got {tuple(value.shape)}")
+        expected = ", ".join(["T", *map(str, kept.shape or (max(f.size, 1),))])
+        raise ValueError(f"{name}: expected ({expected}), got {tuple(value.shape)}")
     f.check_entry(name, checks.finite(name, value))

@@ -57,6 +57,15 @@ class TorchDynamics(Dynamics):
         self.joined = self.kind.joined
         self.size = self.layers * source.hidden_size * self.joined
 
+    def check(self, u: Tensor) -> Tensor:
+        """Return `u` if it can be a state, joined of all layers and of h and c."""
+        if isinstance(u, Tensor) and u.ndim and u.shape[-1] != self.size != self.source.hidden_size:
+            raise ValueError(
+                f"u: expected {self.size} on the last axis, got {tuple(u.shape)}; a state is "
+                f"{self._layout()}, joined as as_dynamics(f).join does"
+            )
+        return super().check(u)
+
     def map(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return the joined state (..., N) after one step under x (..., I)."""
         self.check(u)
@@ -119,6 +128,11 @@ class TorchDynamics(Dynamics):
         if isinstance(self.source, nn.RNNBase):
             kinds = tuple(kind.movedim(0, -2).flatten(-2) for kind in kinds)
         return self.check(torch.cat(kinds, -1))
+
+    def _layout(self) -> str:
+        kinds = "h" if self.joined == 1 else "h and c"
+        layers = "" if self.layers == 1 else f" of {self.layers} layers"
+        return f"{kinds}{layers} of {self.source.hidden_size}"
 
     def _parted(self, u: Tensor) -> list[States]:
         """Return the states of every layer from joined ones (..., joined * layers * H)."""

@@ -1,8 +1,11 @@
 """The contract: what every dynamics must do, then rollout and the doors around it."""
 
 import copy
+import functools
+import inspect
 import math
 import pickle
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -452,7 +455,7 @@ def test_rollout_records_no_graph_when_told():
             r"u: expected finite.* nan at \(1,\)",
         ),
         ({"u": torch.tensor([0.0, 0, 0, -torch.inf]).double()}, r"u: expected finite.* at \(3,\)"),
-        ({"u": torch.zeros((), dtype=torch.float64)}, "u: expected at least 1 axes"),
+        ({"u": torch.zeros((), dtype=torch.float64)}, "u: expected at least 1 axis"),
         ({"u": torch.zeros(0, 4, dtype=torch.float64)}, r"u: .*none of them empty, got \(0, 4\)"),
         ({"u": [0.0] * 4}, "u: expected a torch.Tensor, got list"),
         ({"steps": 0}, "steps: expected a whole number with steps >= 1, got 0"),
@@ -610,6 +613,12 @@ def test_a_map_without_forward_mode_is_named(fn):
         f.jacobian(u)
 
 
+@pytest.mark.parametrize("fn", [lambda u: u + torch.randn(3), nn.functional.dropout])
+def test_a_map_that_draws_is_named(fn):
+    with pytest.raises(ValueError, match=r"f: expected a map without randomness, got one .* eval"):
+        snt.as_dynamics(lambda u: fn(u)).jacobian(torch.ones(3))
+
+
 def test_a_mistake_in_the_map_shows_as_it_is():
     f = snt.as_dynamics(lambda u: u @ torch.ones(5, 5))
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
@@ -758,6 +767,85 @@ def test_a_function_says_whether_it_is_driven(fn, autonomous, driven):
                 f.map(u, x)
 
 
+class Cell(nn.Module):
+    """A cell written by hand, with the arguments of torch's, and dropout."""
+
+    def __init__(self, inputs, size):
+        super().__init__()
+        self.input, self.state = nn.Linear(inputs, size), nn.Linear(size, size)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x, h):
+        return torch.tanh(self.input(x) + self.state(self.dropout(h)))
+
+
+@pytest.mark.parametrize("inputs", [2, 4])  # 4 as the state: the wrong order would not show
+def test_a_cell_of_ones_own_is_called_as_torchs_cells_are(inputs):
+    cell, u, x = Cell(inputs, 4).eval(), torch.randn(3, 4), torch.randn(5, 3, inputs)
+    f = snt.as_dynamics(cell)
+    assert torch.equal(f.map(u, x[0]), cell(x[0], u))
+    assert torch.equal(snt.rollout(f, u, 5, x=x), snt.rollout(lambda u, x: cell(x, u), u, 5, x=x))
+    with pytest.raises(ValueError, match="x: expected a drive"):
+        f.map(u)
+    assert torch.equal(copy.deepcopy(f).map(u, x[0]), f.map(u, x[0]))
+    found = snt.analysis.max_lyapunov(cell.train(), u, 5, x=x)  # without dropout
+    assert torch.equal(found.exponents, snt.analysis.max_lyapunov(cell.eval(), u, 5, x=x).exponents)
+
+
+@pytest.mark.parametrize(
+    ("fn", "turned"),
+    [
+        (lambda input, hx: hx, True),
+        (lambda x, state: state, True),
+        (lambda x, u: x, False),  # the state and the input of control theory
+        (lambda u, x: u, False),
+        (lambda x: x, False),
+        (lambda h, x: h, False),
+    ],
+)
+def test_the_order_is_told_by_names_alone(fn, turned):
+    u, x = torch.ones(2, 3), torch.zeros(2, 3)
+    f = snt.as_dynamics(fn)
+    assert isinstance(f, FunctionDynamics)
+    assert f.input_first == turned
+    assert torch.equal(f.map(u, x if len(inspect.signature(fn).parameters) == 2 else None), u)
+
+
+def test_a_function_says_its_name():
+    assert repr(snt.as_dynamics(bend)) == "FunctionDynamics(bend)"
+    assert repr(snt.as_dynamics(bend, size=3)) == "FunctionDynamics(bend, size=3)"
+    assert repr(snt.flows.as_flow(bend, size=3)) == "FunctionFlow(bend, size=3)"
+    assert repr(snt.as_dynamics(functools.partial(bend))) == "FunctionDynamics(partial)"
+
+
+def test_wrappers_of_torch_are_looked_through():
+    gru, u = nn.GRU(2, 3), torch.randn(4, 3)
+    for wrapped in (torch.compile(gru), nn.DataParallel(gru)):
+        f = snt.as_dynamics(wrapped, noise=0.1)
+        assert (f.size, f.noise) == (3, 0.1)
+        assert torch.equal(f.map(u), snt.as_dynamics(gru).map(u))
+    cell = snt.SNTCell(torch.eye(3))
+    assert snt.as_dynamics(torch.compile(cell)) is cell
+
+
+class Reader(nn.Module):
+    """A whole network, which is no map of states."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru, self.readout = nn.GRU(2, 3), nn.Linear(3, 1)
+
+    def forward(self, sequences):
+        return self.readout(self.gru(sequences)[0])
+
+
+def test_a_whole_network_is_told_from_its_recurrent_part():
+    expected = r"f: expected a map of states, got the module Reader, .*; its recurrent part is gru$"
+    for question in (lambda f, u: snt.rollout(f, u, 3), snt.analysis.jacobian_spectrum):
+        with pytest.raises(ValueError, match=expected):
+            question(Reader(), torch.randn(4, 3))
+
+
 @pytest.mark.parametrize("verb", ["map", "jacobian"])
 @pytest.mark.parametrize("bad", [lambda u: (u, u), lambda u: u[..., :1], lambda u: u.reshape(-1)])
 def test_a_function_must_return_a_state(bad, verb):
@@ -770,6 +858,8 @@ def test_a_function_must_return_a_state(bad, verb):
     [
         (3, {}, "f: expected a Dynamics, a torch cell or a callable, got int"),
         (None, {}, "f: expected"),
+        (nn.GRU, {}, "f: expected .*, got the class GRU"),
+        (torch.jit.script(nn.Linear(3, 3)), {}, "f: expected a module of Python, .*, got a script"),
         (bend, {"size": 0}, "size: expected a whole number"),
         (bend, {"size": 2.0}, "size: expected a whole number"),
         (bend, {"dt": -1.0}, "dt: expected a finite number"),
@@ -834,6 +924,30 @@ def test_observing_leaves_no_trace(fails, outer, device):
         assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == flags
     assert [m.training for m in f.modules()] == modes
     assert torch.equal(rng, torch.get_rng_state())
+
+
+def test_threads_that_look_at_the_same_network_leave_its_modes_alone():
+    f, u = Mixed(), torch.zeros(2)
+    modes = [m.training for m in f.modules()]
+    inside, left = threading.Barrier(2, timeout=10), threading.Event()
+    seen: list[bool] = []
+
+    def look(first):
+        with observing(f, u):
+            inside.wait()
+            if first:  # leaves while the other still looks, who came in while this one did
+                return
+            left.wait(timeout=10)
+            seen.extend(m.training for m in f.modules())
+
+    threads = [threading.Thread(target=look, args=(first,)) for first in (True, False)]
+    for thread in threads:
+        thread.start()
+    threads[0].join()
+    left.set()
+    threads[1].join()
+    assert seen == [False] * len(modes)
+    assert [m.training for m in f.modules()] == modes
 
 
 def test_observed_noise_repeats_until_the_program_draws():

@@ -214,7 +214,8 @@ def test_given_axes(records, kind):
 @every_kind
 def test_units(records, kind):
     ax = plot(records[kind])
-    labels = [label for each in ax.figure.axes for label in (each.get_xlabel(), each.get_ylabel())]
+    parts = [*ax.figure.axes, *ax.child_axes]
+    labels = [label for each in parts for label in (each.get_xlabel(), each.get_ylabel())]
     assert any(UNITS[kind] in label for label in labels)
 
 
@@ -258,14 +259,83 @@ def test_vector_files_keep_text(records, kind, start):
 
 
 def test_unknown_types():
-    with pytest.raises(ValueError, match=r"result: expected .*LyapunovSpectrum.*, got float"):
+    with pytest.raises(ValueError, match=r"result: expected the record of an analysis, got float$"):
         plot(1.0)
+    for several in ([areas()], iter([areas()])):
+        with pytest.raises(ValueError, match=r"iterator; plot.figure|list; plot.figure"):
+            plot(several)
     with pytest.raises(ValueError, match=r"ax: expected matplotlib Axes or None, got str"):
         plot(areas(), "here")  # pyright: ignore[reportCallIssue, reportArgumentType]
     with pytest.raises(ValueError, match=r"results: expected at least one"):
         figure()
     with pytest.raises(ValueError, match=r"expected one of Survey, TrainingHistory, got dict"):
         report({})  # pyright: ignore[reportArgumentType]
+
+
+def drawn(ax):
+    """Draw the figure of the axes, so that everything has its place."""
+    FigureCanvasAgg(ax.figure).draw()
+
+
+def test_a_colour_bar_is_as_high_as_its_axes():
+    axes = torch.stack([torch.linspace(-3, 3, 20), torch.linspace(-1, 1, 20)])
+    U = axes[0].square()[:, None] + axes[1].square()
+    flat = snt.landscape.PotentialMap(
+        axes=axes,
+        potential=U,
+        velocity=torch.zeros(20, 20, 2),
+        scale=1.0,
+        states=torch.zeros(1, 2),
+        plane=torch.eye(2),
+        sliced=False,
+        marginal=False,
+    )
+    ax = plot(flat)
+    drawn(ax)
+    (bar,) = ax.child_axes
+    for side in ("y0", "y1"):
+        assert getattr(bar.get_position(), side) == pytest.approx(
+            getattr(ax.get_position(), side), abs=0.01
+        )
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("u₁", "u₂")
+
+
+def test_a_power_of_ten_over_an_axis_leaves_the_note_alone():
+    states = 1e-3 * torch.randn(400, 2, generator=torch.Generator(), dtype=torch.float64)
+    ax = plot(snt.landscape.flux_field(states * 1e-4))
+    drawn(ax)
+    power, legend = ax.yaxis.get_offset_text(), ax.get_legend()
+    assert power.get_text().startswith("1e")
+    assert legend is not None
+    assert not power.get_window_extent().overlaps(legend.get_window_extent())
+
+
+def test_what_rests_is_drawn_without_a_spectrum():
+    u = torch.zeros(1, dtype=torch.float64)
+    found = [snt.analysis.regime(lambda u, r=r: r * u * (1 - u), u + 0.3, 400) for r in (2.0, 3.2)]
+    assert [len(plot(each).figure.axes) for each in found] == [1, 2]
+    states = snt.landscape.flux_field(torch.ones(9, 2) + 1e-9 * torch.randn(9, 2).double())
+    assert "differ by rounding alone" in note(plot(states))
+
+
+def test_a_branch_at_the_origin_is_not_its_rounding():
+    cell = snt.SNTCell(torch.eye(2, dtype=torch.float64) / 2)
+    values = torch.linspace(0.2, 1.0, 9, dtype=torch.float64)
+    found = snt.analysis.continue_fixed_point(
+        cell, torch.full((2,), 1e-14).double(), "gain", values
+    )
+    assert plot(found).get_ylim() == (-1, 1)
+
+
+def test_counts_are_said_as_they_are():
+    starts = torch.linspace(-1, 1, 9, dtype=torch.float64).unsqueeze(-1)
+    for gain, title in ((0.5, "1 fixed point"), (2.0, "3 fixed points")):
+        found = snt.analysis.find_fixed_points(lambda u, g=gain: torch.tanh(g * u), starts)
+        assert plot(found).get_title("left") == title
+    cell = snt.SNTCell(torch.eye(3))
+    for rows, words in ((1, "per step"), (4, "per step, mean of 4 states")):
+        spectrum = snt.analysis.jacobian_spectrum(cell, torch.zeros(rows, 3))
+        assert note(plot(spectrum)).endswith(words)
 
 
 def test_style_is_left_behind(records, history):
@@ -287,7 +357,7 @@ def test_style_does_not_depend_on_the_settings(records):
 def test_figure_is_a_row(records):
     fig = figure(*records.values(), title="all")
     assert len(titles(fig)) == len(records)
-    assert len(fig.axes) == len(records) + 2  # a bar, and the spectrum below the regime
+    assert len(fig.axes) == len(records)
     lefts = [panel(fig, title).get_position().x0 for title in titles(fig)]
     assert lefts == sorted(set(lefts))
     assert fig.get_suptitle() == "all"
@@ -369,7 +439,9 @@ def test_jacobian_spectrum(records):
     distance = np.hypot(x - float(record.disk_centre.mean()), y)
     np.testing.assert_allclose(distance, float(record.disk_radius.mean()), rtol=1e-12)
     assert ax.get_aspect() == 1
-    assert note(ax) == f"spectral radius {float(record.radius.mean()):.3g} per step"
+    assert (
+        note(ax) == f"spectral radius {float(record.radius.mean()):.3g} per step, mean of 9 states"
+    )
 
 
 def test_power_spectrum():
@@ -533,7 +605,7 @@ def test_area_rates():
     assert (image.norm.vmin, image.norm.vmax) == (-2, 2)
     np.testing.assert_array_equal(line(ax, "positive by 2 s.e."), [[1, 2], [0, 1]])
     np.testing.assert_array_equal(line(ax, "negative by 2 s.e."), [[0, 1], [1, 2]])
-    _, bar = ax.figure.axes
+    (bar,) = ax.child_axes
     levels = [points(each)[1, 0] for each in bar.lines]
     np.testing.assert_allclose(levels, [-0.2, 0, 0.2])
     assert note(ax) == "irreversibility 0.500 ± 0.012"
@@ -748,7 +820,7 @@ def test_phase_diagram():
     (mesh,) = [c for c in ax.collections if isinstance(c, QuadMesh)]
     np.testing.assert_allclose(np.asarray(mesh.get_array()).ravel(), field.lyapunov.numpy().ravel())
     assert "edge of chaos" in ax.get_legend_handles_labels()[1]
-    assert ax.figure.axes[1].get_ylabel() == "exponent λ (nats / step)"
+    assert ax.child_axes[0].get_ylabel() == "exponent λ (nats / step)"
 
 
 def test_mean_field_of_one_ensemble_and_of_none_that_is_finite():
@@ -762,7 +834,7 @@ def test_two_times():
     ax = plot(two)
     np.testing.assert_allclose(np.asarray(ax.images[0].get_array()), two.covariance.numpy())
     assert ax.get_xlabel() == "time s (steps)"
-    assert ax.figure.axes[1].get_ylabel() == "covariance Δ(t, s) (u²)"
+    assert ax.child_axes[0].get_ylabel() == "covariance Δ(t, s) (u²)"
 
 
 def test_populations_over_time():

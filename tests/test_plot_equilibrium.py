@@ -52,6 +52,24 @@ def test_chains(samples):
     assert np.asarray(ax.lines[-1].get_ydata()).tolist() == [0.25, 0.25]
 
 
+def test_tempered_chains_are_drawn_by_temperature():
+    temperatures = [0.1, 0.2, 0.4]
+    found = snt.landscape.parallel_tempering(
+        bowl, torch.zeros(4, 5).double(), 400, temperatures=temperatures, transient=100,
+        generator=torch.Generator(),
+    )  # fmt: skip
+    ax = plot(found)
+    assert ax.get_xlabel() == "temperature T"
+    names, note = texts(ax)
+    assert "T/2" in names
+    assert "of exchanges accepted" in note
+    shown = {line.get_label(): np.asarray(line.get_ydata()) for line in ax.lines}
+    np.testing.assert_allclose(shown["T/2"], np.array(temperatures) / 2)
+    energy = next(at for at in (np.asarray(line.get_xydata()) for line in ax.lines) if len(at) == 3)
+    np.testing.assert_allclose(energy[:, 0], temperatures)
+    np.testing.assert_allclose(energy[:, 1], found.energy.mean(-1))
+
+
 def test_cooling_and_response():
     found = snt.landscape.anneal(bowl, torch.ones(3, 5).double(), 50, generator=torch.Generator())
     assert "100% of 3 chains" in texts(plot(found))[1]

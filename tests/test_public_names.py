@@ -91,6 +91,13 @@ def test_the_walk_finds_them():
         assert f"sntorch.{name}" in public()
 
 
+def test_completion_offers_what_loads_late():
+    offered = dir(snt)
+    assert {"collect", "export", "load", "plot", "studies", "style", "training"} <= set(offered)
+    assert {"annotations", "importlib", "pathlib", "Any", "TYPE_CHECKING"}.isdisjoint(offered)
+    assert all(hasattr(snt, name) for name in offered)
+
+
 def test_all_have_a_docstring():
     assert [name for name, value in public().items() if len(value.__doc__ or "") < 20] == []
 

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.results import BLOCKS, Result, TrainingHistory, block_lengths, block_mean, over_rows
+from sntorch.results import (
+    BLOCKS,
+    Result,
+    TrainingHistory,
+    block_lengths,
+    block_mean,
+    over_rows,
+    plus_minus,
+    readable,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -47,6 +56,55 @@ def test_records_are_frozen_and_equal_only_to_themselves():
 def test_repr_is_brief():
     record = Record(value=torch.ones(2), many=torch.zeros(3, 4), hidden=torch.zeros(1))
     assert repr(record) == "Record(value=[1.0, 1.0], label='none', many=tensor(3, 4))"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (torch.tensor([-0.43644648, 1e-17]), "[-0.4364, 1e-17]"),
+        (torch.tensor(1 / 3 + 0.5j), "(0.3333+0.5j)"),
+        (torch.tensor([[True], [False]]), "[[True], [False]]"),
+        (1.776356839e-15, "1.776e-15"),
+        ({"gain": torch.linspace(0, 1, 9), "std": 1 / 3}, "{'gain': tensor(9,), 'std': 0.3333}"),
+        ((torch.zeros(9), 1), "(tensor(9,), 1)"),
+        (("once",), "('once',)"),
+    ],
+)
+def test_repr_shows_four_digits_and_shapes_at_any_depth(value, shown):
+    assert repr(Record(value=value)) == f"Record(value={shown}, label='none', many=None)"
+
+
+def test_a_printed_record_shows_its_scalars_with_their_errors():
+    class Shown(Record):
+        def scalars(self):
+            return {"max": -0.0153, "max_stderr": 0.0028, "dimension": 0.06267, "of_stderr": 2.0}
+
+    lines = ["Shown", "  max        -0.0153 ± 0.0028", "  dimension  0.0627", "  of_stderr  2"]
+    assert str(Shown(value=torch.ones(1))).splitlines() == lines
+    assert str(Record(value=torch.ones(1))).startswith("Record(value=[1.0]")
+
+
+def test_numbers_are_read_with_their_errors():
+    found = readable({"a": 1.0, "b": 2.5, "a_stderr": 0.21, "c_stderr": 3.0})
+    assert found == {"a": "1.00 ± 0.21", "b": "2.5", "c_stderr": "3"}
+    assert readable({"value": 1.0, "stderr": 0.21, "bias": 2.0})["value"] == "1.00 ± 0.21"
+    found = readable({"d/value": 1.0, "d/stderr": 0.21, "e/x": 1.0, "e/x_stderr": 0.21})
+    assert found == {"d/value": "1.00 ± 0.21", "e/x": "1.00 ± 0.21"}
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "shown"),
+    [
+        (0.9487, 0.0139, "0.949 ± 0.014"),
+        (17.62561626, 4.9e-7, "17.626 ± 5e-07"),
+        (17.62561626, 4.9e-9, "17.626 ± 5e-09"),
+        (3.14159, 0.0, "3.14"),
+        (3.14159, math.nan, "3.14"),
+        (1234.5, 67.8, "1234 ± 68"),
+    ],
+)
+def test_plus_minus(mean, error, shown):
+    assert plus_minus(mean, error) == shown
 
 
 def records(kind=Result):

@@ -203,7 +203,11 @@ def test_the_door_names_what_is_wrong(source, settings, message):
 @pytest.mark.parametrize(
     ("u", "x", "message"),
     [
-        (torch.zeros(H), torch.zeros(I), rf"u: expected {2 * H} on the last axis, got \({H},\)"),
+        (
+            torch.zeros(H),
+            torch.zeros(I),
+            rf"u: expected {2 * H} on the last axis, got \({H},\)",
+        ),
         (torch.zeros(2 * H).double(), torch.zeros(I), "u: expected torch.float32"),
         (
             torch.zeros(2 * H),
@@ -216,3 +220,21 @@ def test_the_door_names_what_is_wrong(source, settings, message):
 def test_map_names_what_is_wrong(u, x, message):
     with pytest.raises(ValueError, match=message):
         snt.as_dynamics(nn.LSTMCell(I, H)).map(u, x)
+
+
+def test_states_that_are_not_joined_are_told_how():
+    gru, lstm = nn.GRU(I, H, num_layers=2), nn.LSTM(I, H)
+    with pytest.raises(
+        ValueError, match=r"u: expected 10 .*, got \(4, 5\); a state is h of 2 layers of 5, joined"
+    ):
+        snt.rollout(gru, torch.zeros(4, H), 3)
+    with pytest.raises(ValueError, match=r"u: expected 5 on the last axis, got \(4, 6\)"):
+        snt.rollout(nn.GRU(I, H), torch.zeros(4, 6), 3)
+    hidden = lstm(torch.zeros(2, 4, I))[1]
+    with pytest.raises(
+        ValueError, match=r"u: expected .*, as as_dynamics\(f\).join makes; got a tuple"
+    ):
+        snt.rollout(lstm, hidden, 3)
+    f = snt.as_dynamics(lstm)
+    assert isinstance(f, snt.TorchDynamics)
+    assert snt.rollout(lstm, f.join(hidden), 3).shape == (3, 4, 2 * H)

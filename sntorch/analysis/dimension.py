@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -48,7 +49,7 @@ class ParticipationRatio(Result):
         return float(self.value)
 
 
-def participation_ratio(trajectory: Tensor) -> ParticipationRatio:
+def participation_ratio(trajectory: Tensor | NDArray) -> ParticipationRatio:
     """Return the participation ratio of trajectories (T, ..., N), one per row.
 
     To take all rows as samples of one law, join them with time first:
@@ -71,7 +72,7 @@ def participation_ratio(trajectory: Tensor) -> ParticipationRatio:
     >>> round(float(participation_ratio(flat)), 1)
     3.0
     """
-    checks.finite("trajectory", checks.floating("trajectory", trajectory, ndim=2))
+    trajectory = checks.recorded("trajectory", trajectory)
     if len(trajectory) < 2:
         raise ValueError(f"trajectory: expected at least 2 states, got {len(trajectory)}")
     with torch.inference_mode(False), torch.no_grad():

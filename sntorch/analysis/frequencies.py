@@ -59,7 +59,9 @@ class Lines(Result):
         return {"explained": float(self.explained), **named}
 
 
-def spectral_lines(series: Tensor, *, dt: float = 1.0, floor: float = 5e-3, most: int = 3) -> Lines:
+def spectral_lines(
+    series: Tensor | NDArray, *, dt: float = 1.0, floor: float = 5e-3, most: int = 3
+) -> Lines:
     """Return the strongest lines of one series (T,) and the base frequencies that explain them.
 
     Parameters
@@ -92,7 +94,7 @@ def spectral_lines(series: Tensor, *, dt: float = 1.0, floor: float = 5e-3, most
     >>> [round(float(2 * torch.pi * nu), 5) for nu in found.base]
     [0.7, 2.28319]
     """
-    checks.finite("series", checks.floating("series", series))
+    series = checks.recorded("series", series, ndim=0)
     if series.ndim != 1 or len(series) < 64:
         raise ValueError(f"series: expected (T,) with T >= 64, got {tuple(series.shape)}")
     values = series.detach().cpu().double().numpy()

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -124,6 +124,8 @@ def information_capacity(
     >>> [round(value) for value in found.capacity.tolist()]
     [1, 1]
     """
+    if not isinstance(delays, Iterable):
+        raise ValueError(f"delays: expected one number for each degree, got {delays!r}")
     counts = [checks.count("delays", count, low=0) for count in delays]
     if not counts or not any(counts):
         raise ValueError(f"delays: expected one number or more, not all 0, got {list(delays)}")

@@ -20,6 +20,7 @@ import dataclasses
 import math
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -74,7 +75,7 @@ class PowerSpectrum(Result):
 
 
 def power_spectrum(
-    trajectory: Tensor, *, dt: float = 1.0, resolution: float | None = None
+    trajectory: Tensor | NDArray, *, dt: float = 1.0, resolution: float | None = None
 ) -> PowerSpectrum:
     """Return the power spectrum of a trajectory (T, ..., N), averaged over its N neurons.
 
@@ -103,7 +104,7 @@ def power_spectrum(
     >>> power_spectrum(wave).scalars()["peak"]
     0.125
     """
-    checks.finite("trajectory", checks.floating("trajectory", trajectory, ndim=2))
+    trajectory = checks.recorded("trajectory", trajectory)
     dt = checks.positive("dt", dt)
     length = _segment_length(len(trajectory), dt, resolution)
     window = torch.hann_window(length, dtype=trajectory.dtype, device=trajectory.device)

@@ -29,6 +29,9 @@ mean decays: chaos has a linear response (Ruelle 1999).  Four estimators:
 
 Samples are cut into blocks, and the standard error is that of the block means, as in
 `sntorch.results`; the blocks are added up one by one, so that memory does not grow with samples.
+Blocks follow one another in time and hold all rows: rows that stay on several attractors are
+averaged as the starts fell, and the error does not know of it.  Kicks come every `lags` steps: of a
+cycle whose period divides `lags` they see some phases only (both C).
 """
 
 from __future__ import annotations
@@ -155,6 +158,7 @@ def choose(f: object, u: Tensor, samples: int, settings: dict[str, Any]) -> tupl
     of noise takes 1 + lags.
     """
     f, _ = enter(f, u, x=settings["x"])
+    lags = checks.count("lags", settings["lags"])
     kinds = ["tangent"]
     sigma = noise_of(f, u)
     if sigma is not None and (sigma.ndim == 2 or bool((sigma > 0).all())):
@@ -163,7 +167,6 @@ def choose(f: object, u: Tensor, samples: int, settings: dict[str, Any]) -> tupl
         kinds.append("mean_field")
     if len(kinds) == 1:
         return kinds[0], samples
-    lags = settings["lags"]
     affordable = dict.fromkeys(kinds, samples)
     affordable["noise"] = samples * lags * (u.shape[-1] + 1) // (1 + lags)
     u = u.reshape(-1, u.shape[-1])[:_PILOT]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -48,7 +49,7 @@ def weighted_mean(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rotation_number(
-    trajectory: Tensor, *, centre: Tensor | None = None, dt: float = 1.0
+    trajectory: Tensor | NDArray, *, centre: Tensor | None = None, dt: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """Return the turns per unit of time (...) about a centre in the plane, and their error (...).
 
@@ -77,7 +78,7 @@ def rotation_number(
     >>> round(float(turns), 6)
     0.38
     """
-    checks.finite("trajectory", checks.floating("trajectory", trajectory, ndim=2))
+    trajectory = checks.recorded("trajectory", trajectory)
     if trajectory.shape[-1] != 2 or len(trajectory) <= _SHORTEST:
         got = tuple(trajectory.shape)
         raise ValueError(f"trajectory: expected (T, ..., 2), T > {_SHORTEST}, got {got}")

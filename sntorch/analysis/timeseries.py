@@ -6,6 +6,7 @@ Time is the first axis, as `rollout` returns it.
 from __future__ import annotations
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -15,7 +16,7 @@ from sntorch.dynamics import as_dynamics
 __all__ = ["delay_map", "mean_activity", "poincare_section"]
 
 
-def mean_activity(trajectory: Tensor, f: object = None) -> Tensor:
+def mean_activity(trajectory: Tensor | NDArray, f: object = None) -> Tensor:
     """Return m(t) (T, ...), the mean over neurons of f(u) for an SNT network f, else of u.
 
     Examples
@@ -23,7 +24,7 @@ def mean_activity(trajectory: Tensor, f: object = None) -> Tensor:
     >>> mean_activity(torch.tensor([[1.0, 3.0], [2.0, 2.0]]))
     tensor([2., 2.])
     """
-    checks.floating("trajectory", trajectory, ndim=2)
+    trajectory = checks.recorded("trajectory", trajectory)
     cell = None if f is None else as_dynamics(f)
     if isinstance(cell, SNTCell):
         with torch.no_grad():
@@ -31,7 +32,7 @@ def mean_activity(trajectory: Tensor, f: object = None) -> Tensor:
     return trajectory.mean(-1)
 
 
-def delay_map(series: Tensor, *, lag: int = 1, dimension: int = 2) -> Tensor:
+def delay_map(series: Tensor | NDArray, *, lag: int = 1, dimension: int = 2) -> Tensor:
     """Return the delay vectors (T - lag (d - 1), ..., d) of a series (T, ...).
 
     Component i of vector t is m(t + i lag): with d = 2 the return map m(t + lag) against m(t).
@@ -50,7 +51,7 @@ def delay_map(series: Tensor, *, lag: int = 1, dimension: int = 2) -> Tensor:
     >>> delay_map(torch.arange(4.0)).tolist()
     [[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]]
     """
-    checks.floating("series", series, ndim=1)
+    series = checks.recorded("series", series, ndim=1)
     span = checks.count("lag", lag) * (checks.count("dimension", dimension) - 1)
     if len(series) <= span:
         raise ValueError(f"series: expected more than {span} steps, got {len(series)}")
@@ -59,7 +60,7 @@ def delay_map(series: Tensor, *, lag: int = 1, dimension: int = 2) -> Tensor:
 
 
 def poincare_section(
-    trajectory: Tensor, normal: Tensor, offset: float = 0.0, *, dt: float = 1.0
+    trajectory: Tensor | NDArray, normal: Tensor, offset: float = 0.0, *, dt: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """Return states (M, N) and times (M,) at which one orbit (T, N) crosses a plane upwards.
 
@@ -79,7 +80,7 @@ def poincare_section(
     >>> [round(float(t), 2) for t in times]
     [6.28, 12.57, 18.85]
     """
-    checks.finite("trajectory", checks.floating("trajectory", trajectory))
+    trajectory = checks.recorded("trajectory", trajectory, ndim=0)
     if trajectory.ndim != 2:
         raise ValueError(f"trajectory: expected one orbit (T, N), got {tuple(trajectory.shape)}")
     checks.same_kind("normal", checks.floating("normal", normal), trajectory, "the trajectory")

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from sntorch import checks
 from sntorch.dynamics import Dynamics, as_dynamics
 from sntorch.plot import report
+from sntorch.results import readable
 from sntorch.surveys import Survey, survey
 from sntorch.training.experiment import prepare
 from sntorch.training.foreign import read_recurrent
@@ -150,14 +151,14 @@ def _content(path: pathlib.Path, subject: _Subject, found: Survey) -> dict[str, 
 def _table(subject: _Subject, found: Survey) -> str:
     lines = [f"{subject.name or 'network'}: {subject.part}"]
     last = ""
-    for key, value in found.scalars().items():
+    for key, value in readable(found.scalars()).items():
         question, _, name = key.partition("/")
         if re.fullmatch(r"\d+", name) and int(name) > _SHOWN:
             continue
         if question != last:
             lines.append(f"\n{question}")
             last = question
-        lines.append(f"  {name:36} {value:14.6g}")
+        lines.append(f"  {name:36} {value}")
     for title, notes in (("no answer", found.missing), ("remarks", found.remarks)):
         if notes:
             lines.append(f"\n{title}")

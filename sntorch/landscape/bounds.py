@@ -30,6 +30,7 @@ from __future__ import annotations
 import dataclasses
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -88,7 +89,7 @@ class EntropyEstimate(Result):
 
 
 @torch.no_grad()
-def lagged_entropy(trajectory: Tensor, *, dt: float = 1.0) -> EntropyEstimate:
+def lagged_entropy(trajectory: Tensor | NDArray, *, dt: float = 1.0) -> EntropyEstimate:
     """Return the entropy production of the Gaussian process with the covariances of an orbit.
 
     Parameters
@@ -118,7 +119,7 @@ def lagged_entropy(trajectory: Tensor, *, dt: float = 1.0) -> EntropyEstimate:
     >>> bool((found.value - exact).abs() < 4 * found.stderr)
     True
     """
-    check_orbit(trajectory, dt)
+    trajectory = check_orbit(trajectory, dt)
     n = trajectory.shape[-1]
     y = (trajectory - mean_state(trajectory)).double()
     found = [[_covariances(g) for g in bundle] for bundle in pooled(y)]
@@ -133,7 +134,7 @@ def lagged_entropy(trajectory: Tensor, *, dt: float = 1.0) -> EntropyEstimate:
 
 @torch.no_grad()
 def uncertainty_bound(
-    trajectory: Tensor, axes: Tensor | None = None, *, dt: float = 1.0
+    trajectory: Tensor | NDArray, axes: Tensor | None = None, *, dt: float = 1.0
 ) -> EntropyEstimate:
     """Return a lower bound of the entropy production from the currents of an orbit.
 
@@ -167,7 +168,7 @@ def uncertainty_bound(
     >>> bool(0 < uncertainty_bound(orbit).value < exact)
     True
     """
-    check_orbit(trajectory, dt)
+    trajectory = check_orbit(trajectory, dt)
     n = trajectory.shape[-1]
     y = trajectory - mean_state(trajectory)
     if axes is not None:

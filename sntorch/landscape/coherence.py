@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -61,17 +62,20 @@ class PhaseCoherence(Result):
         return 2 * math.pi / self.frequency.abs()
 
     def scalars(self) -> dict[str, float]:
-        """Return frequency, phase diffusion, coherence and its lag."""
+        """Return frequency, phase diffusion and coherence with their errors, and its lag."""
         return {
             "frequency": float(self.frequency),
+            "frequency_stderr": float(self.frequency_stderr),
             "phase_diffusion": float(self.diffusion),
+            "phase_diffusion_stderr": float(self.diffusion_stderr),
             "coherence": float(self.coherence),
+            "coherence_stderr": float(self.coherence_stderr),
             "lag": self.lag,
         }
 
 
 def phase_coherence(
-    trajectory: Tensor,
+    trajectory: Tensor | NDArray,
     *,
     dt: float = 1.0,
     lag: int = 1,
@@ -117,7 +121,7 @@ def phase_coherence(
     >>> bool((found.frequency - 1).abs() < 4 * found.frequency_stderr + 0.01)
     True
     """
-    checks.finite("trajectory", checks.floating("trajectory", trajectory, ndim=2))
+    trajectory = checks.recorded("trajectory", trajectory)
     checks.positive("dt", dt)
     length, size = trajectory.shape[0], trajectory.shape[-1]
     checks.count("trajectory.shape[-1]", size, low=2)

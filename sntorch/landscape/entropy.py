@@ -26,6 +26,7 @@ import math
 from collections.abc import Iterator
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -92,7 +93,7 @@ class EntropyProduction(Result):
 
 
 def entropy_production(
-    f: object, trajectory: Tensor, *, x: Tensor | None = None
+    f: object, trajectory: Tensor | NDArray, *, x: Tensor | None = None
 ) -> EntropyProduction:
     """Return the entropy production of a noisy map from an orbit in its steady state.
 
@@ -124,7 +125,7 @@ def entropy_production(
     >>> bool(produced.value.mean().abs() < 4 * produced.value.std() / 20)
     True
     """
-    checks.floating("trajectory", trajectory, ndim=2)
+    trajectory = checks.recorded("trajectory", trajectory)
     checks.count("len(trajectory)", trajectory.shape[0], low=2)
     f, x = enter(f, trajectory, x=x)
     _check_constant(x)

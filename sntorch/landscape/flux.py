@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -61,7 +62,9 @@ class AreaRates(Result):
 
 
 @torch.no_grad()
-def area_rates(trajectory: Tensor, *, projections: int = 16, dt: float = 1.0) -> AreaRates:
+def area_rates(
+    trajectory: Tensor | NDArray, *, projections: int = 16, dt: float = 1.0
+) -> AreaRates:
     """Return the area rates of an orbit in the planes of at most `projections` fixed random axes.
 
     Parameters
@@ -91,7 +94,7 @@ def area_rates(trajectory: Tensor, *, projections: int = 16, dt: float = 1.0) ->
     >>> bool(snt.landscape.area_rates(orbit[100:]).matrix[0, 1] > 4)  # 0.9 / (1 - 0.81) = 4.7
     True
     """
-    check_orbit(trajectory, dt)
+    trajectory = check_orbit(trajectory, dt)
     checks.count("projections", projections)
     P = _projection(trajectory, projections)
     y = (trajectory - mean_state(trajectory)) @ P.T
@@ -110,7 +113,7 @@ def area_rates(trajectory: Tensor, *, projections: int = 16, dt: float = 1.0) ->
 
 
 @torch.no_grad()
-def leading_plane(trajectory: Tensor, *, components: int = 8) -> Tensor:
+def leading_plane(trajectory: Tensor | NDArray, *, components: int = 8) -> Tensor:
     """Return the plane (2, N) of strongest circulation among the leading principal components.
 
     Raises
@@ -126,7 +129,7 @@ def leading_plane(trajectory: Tensor, *, components: int = 8) -> Tensor:
     >>> (plane.T @ plane).diagonal().round().abs()
     tensor([0., 1., 1.])
     """
-    check_orbit(trajectory, 1.0)
+    trajectory = check_orbit(trajectory, 1.0)
     checks.count("trajectory.shape[-1]", trajectory.shape[-1], low=2)
     checks.count("components", components, low=2)
     y = (trajectory - mean_state(trajectory)).reshape(-1, trajectory.shape[-1])

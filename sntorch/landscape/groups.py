@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -15,13 +16,14 @@ __all__ = ["check_orbit", "groups", "jackknife", "mean_and_error", "mean_state",
 _FEW_ROWS = 8  # with fewer rows, each is cut into blocks to see a spread
 
 
-def check_orbit(trajectory: Tensor, dt: float) -> None:
-    """Refuse what is no orbit (T, ..., N) with at least 4 states, and a time that is none."""
-    checks.finite("trajectory", checks.floating("trajectory", trajectory, ndim=2))
+def check_orbit(trajectory: Tensor | NDArray, dt: float) -> Tensor:
+    """Return an orbit (T, ..., N) if it has at least 4 states, and its time is one."""
+    trajectory = checks.recorded("trajectory", trajectory)
     checks.number("dt", dt, low=torch.finfo(torch.float64).tiny)
     if trajectory[..., 0].numel() < 4 or len(trajectory) < 2:
         shape = tuple(trajectory.shape)
         raise ValueError(f"trajectory: expected (T, ..., N) with at least 4 states, got {shape}")
+    return trajectory
 
 
 def mean_state(trajectory: Tensor) -> Tensor:

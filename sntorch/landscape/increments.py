@@ -32,6 +32,7 @@ import dataclasses
 import warnings
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -78,7 +79,7 @@ class FlowEstimate(FittedFlow):
 
 @torch.no_grad()
 def estimate_flow(
-    trajectory: Tensor,
+    trajectory: Tensor | NDArray,
     *,
     dt: float,
     basis: int | str = 1,
@@ -139,7 +140,7 @@ def estimate_flow(
             [ 2., -1.]])
     """
     dt = checks.positive("dt", dt)
-    check_orbit(trajectory, dt)
+    trajectory = check_orbit(trajectory, dt)
     checks.count("len(trajectory)", len(trajectory), low=3)
     order = checks.count("order", order, high=2)
     kind = checks.one_of("diffusion", diffusion, ("scalar", "diagonal", "matrix"))

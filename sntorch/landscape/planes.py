@@ -20,6 +20,7 @@ import dataclasses
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -74,7 +75,7 @@ class FluxField(Result):
 
 @torch.no_grad()
 def flux_field(
-    trajectory: Tensor,
+    trajectory: Tensor | NDArray,
     plane: Tensor | None = None,
     *,
     bins: int | None = None,
@@ -114,7 +115,7 @@ def flux_field(
     >>> snt.landscape.flux_field(orbit).flux.shape
     torch.Size([16, 16, 2])
     """
-    check_orbit(trajectory, dt)
+    trajectory = check_orbit(trajectory, dt)
     bandwidth = checks.number("bandwidth", bandwidth, low=0)
     plane = leading_plane(trajectory) if plane is None else _check_plane(plane, trajectory)
     y = (trajectory - mean_state(trajectory)) @ plane.T
@@ -145,7 +146,7 @@ def flux_field(
 
 
 def plane_share(
-    produced: EntropyProduction, trajectory: Tensor, plane: Tensor
+    produced: EntropyProduction, trajectory: Tensor | NDArray, plane: Tensor
 ) -> tuple[float, float]:
     """Return at least which share of an entropy production a plane shows, and its error.
 
@@ -175,7 +176,7 @@ def plane_share(
     True
     """
     checks.instance("produced", produced, EntropyProduction)
-    check_orbit(trajectory, produced.dt)
+    trajectory = check_orbit(trajectory, produced.dt)
     bound = uncertainty_bound(trajectory, _check_plane(plane, trajectory), dt=produced.dt)
     whole, error = (float(each) for each in over_rows(produced.value, produced.stderr))
     share = float(bound.value) / whole

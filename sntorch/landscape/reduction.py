@@ -131,7 +131,7 @@ def reduce_flow(
     f = as_flow(flow)
     dt = checks.positive("dt", dt)
     smoothing = checks.positive("smoothing", smoothing)
-    check_orbit(trajectory, dt)
+    trajectory = check_orbit(trajectory, dt)
     f.check(trajectory)
     D = diffusion_of(f, trajectory.shape[-1])
     D = D if D.ndim == 2 else torch.diag(D.expand(trajectory.shape[-1]))

@@ -20,6 +20,7 @@ import dataclasses
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
@@ -74,7 +75,9 @@ class SynapticEntropy(Result):
         return {"entropy_production": float(self.total), "largest_tenth": float(tenth)}
 
 
-def synaptic_entropy(f: object, trajectory: Tensor, *, x: Tensor | None = None) -> SynapticEntropy:
+def synaptic_entropy(
+    f: object, trajectory: Tensor | NDArray, *, x: Tensor | None = None
+) -> SynapticEntropy:
     """Return the entropy production of every synapse from an orbit in the steady state.
 
     Parameters
@@ -102,7 +105,7 @@ def synaptic_entropy(f: object, trajectory: Tensor, *, x: Tensor | None = None) 
     >>> bool((found.total - exact).abs() < 0.01 * exact)
     True
     """
-    checks.floating("trajectory", trajectory, ndim=2)
+    trajectory = checks.recorded("trajectory", trajectory)
     checks.count("len(trajectory)", trajectory.shape[0], low=4)
     f, x = enter(f, trajectory, x=x)
     if x is not None and x.ndim != 1:

@@ -70,6 +70,16 @@ class Rule(abc.ABC):
         """Return the change that series (T, ..., n) make, multiplied out or not; for `learn`."""
         return self(value, pre, post)
 
+    def _only_couplings(self, other: object) -> Any:
+        if isinstance(self, CouplingRule) or not isinstance(other, Rule | int | float):
+            return NotImplemented
+        raise ValueError(
+            "rule: expected rules of couplings to add or multiply, got one of "
+            f"{self.target}s; learn(cell, [rule, other], ...) takes several"
+        )
+
+    __add__ = __radd__ = __mul__ = __rmul__ = _only_couplings
+
 
 class CouplingRule(Rule):
     """A change of couplings: subclass with `change`, written for the synapses that exist.

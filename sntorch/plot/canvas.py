@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -21,6 +22,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from sntorch.results import Result, time_unit
+from sntorch.results import plus_minus as plus_minus
 
 DARK, MIDDLE, LIGHT, GREY = "#12355b", "#d1603d", "#a9bccb", "#666666"
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#4a7fb0", "white", "#e08a5b"])
@@ -98,6 +100,9 @@ class ShownAxes(Axes):
         return _png(self.figure)
 
 
+_MANY = (list, tuple, Iterator)  # what analyses of several networks return
+
+
 @functools.singledispatch
 def plot(result: object, ax: Axes | None = None) -> Axes:
     """Return the axes on which the record is drawn, new ones unless they are given.
@@ -114,8 +119,10 @@ def plot(result: object, ax: Axes | None = None) -> Axes:
     >>> plot(snt.analysis.jacobian_spectrum(cell, torch.randn(4, 20))).get_xlabel()
     'real part of λ (per step)'
     """
-    known = ", ".join(sorted(kind.__name__ for kind in plot.registry if kind is not object))
-    raise ValueError(f"result: expected one of {known}, got {type(result).__name__}")
+    several = "; plot.figure(*records) draws several" if isinstance(result, _MANY) else ""
+    raise ValueError(
+        f"result: expected the record of an analysis, got {type(result).__name__}{several}"
+    )
 
 
 @functools.singledispatch
@@ -197,6 +204,9 @@ def finish(
     ax: Axes, title: str, data: Any = 0.0, note: str = "", below: Sequence[Axes] = ()
 ) -> Axes:
     """Put title, note and a legend of all lines above the axes; say so if `data` has no number."""
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_offset_text().set(size=7)
+    ax.yaxis.get_offset_text().set(x=-0.02, ha="right")  # beside the note, not under it
     named: dict[str, Any] = {}
     for each in (ax, *below):
         handles, labels = each.get_legend_handles_labels()
@@ -231,6 +241,12 @@ def logarithmic(ax: Axes, names: str = "xy") -> None:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(NullFormatter())
+
+
+def colour_bar(ax: Axes, image: Any, label: str, **look: Any) -> Colorbar:
+    """Put a colour bar beside the axes, as high as they are, whatever their proportions."""
+    place = ax.inset_axes((1.04, 0, 0.045, 1))
+    return ax.figure.colorbar(image, cax=place, label=label, **look)
 
 
 def headline(fig: Figure, title: str | None) -> None:
@@ -269,14 +285,6 @@ def mean_of(values: Any) -> float:
     """Return the mean of the finite numbers, NaN if there is none."""
     values = array(values)
     return float(values[np.isfinite(values)].mean()) if some(values) else math.nan
-
-
-def plus_minus(mean: float, error: float) -> str:
-    """Return both numbers to the second digit of the error."""
-    if not math.isfinite(error) or error <= 0:
-        return f"{mean:.3g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{mean:.{digits}f} ± {error:.{digits}f}"
 
 
 def step_of(result: Result | None) -> str:

@@ -50,7 +50,7 @@ def _(result: FixedPoints, ax: Axes | None = None) -> Axes:
         ax.plot(*at, _MARKERS[i % len(_MARKERS)], label=label, markersize=6, **look)
     name_axes(ax, "1st principal axis (units of u)", "2nd principal axis (units of u)")
     share = f"{mean_of(result.converged):.0%} of {int(result.basin.sum())} starts converged"
-    return finish(ax, f"{len(points)} fixed points", result.states, share)
+    return finish(ax, f"{len(points)} fixed point{'s' * (len(points) != 1)}", result.states, share)
 
 
 @plot.register
@@ -68,6 +68,8 @@ def _(result: Branch, ax: Axes | None = None) -> Axes:
         label = f"{event.kind.replace('_', '-')} at {event.parameter:.5g}"
         look: dict[str, Any] = {"color": MIDDLE, "markersize": 6, "zorder": 3}
         ax.plot(event.parameter, finite(event.state)[0], mark, label=label, **look)
+    if np.nanmax(np.abs(u), initial=0.0) < 1e-9:
+        ax.set_ylim(-1, 1)  # the origin, not its rounding
     name_axes(ax, result.name, "first coordinate u₁")
     return finish(ax, "Branch of fixed points", u, result.note)
 

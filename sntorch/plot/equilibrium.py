@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
-from sntorch.landscape import Annealed, FieldResponse, Planted, Samples
+from sntorch.landscape import Annealed, FieldResponse, Planted, Samples, Tempered
 from sntorch.meanfield import Equilibrium, StateMeasure
 from sntorch.plot.canvas import (
     DARK,
@@ -20,6 +20,7 @@ from sntorch.plot.canvas import (
     finish,
     finite,
     histogram,
+    logarithmic,
     mean_of,
     name_axes,
     on,
@@ -98,6 +99,25 @@ def _(result: Samples, ax: Axes | None = None) -> Axes:
     note += f", {mean_of(result.acceptance):.0%} accepted"
     note += f"\n{result.stopped}" if result.stopped else ""
     return finish(ax, "Langevin sampling", result.energies, note)
+
+
+@plot.register
+@style()
+def _(result: Tempered, ax: Axes | None = None) -> Axes:
+    """Draw the energy at every temperature: a mean over all of them would be none of anything."""
+    ax = on(ax)
+    T = array(result.temperature.flatten(1)[:, 0])
+    pairs = zip(result.energy, result.energy_stderr, strict=True)
+    found = [tuple(map(float, over_rows(value, error))) for value, error in pairs]
+    energy, error = np.array(found).T
+    look: dict[str, Any] = {"color": DARK, "marker": "o", "elinewidth": 0.9}
+    ax.errorbar(T, energy, np.nan_to_num(error), label="mean of chains ± s.e.", **look)
+    ax.plot(T, T / 2, label="T/2", **THEORY)
+    logarithmic(ax)
+    ax.set(xlabel="temperature T", ylabel="energy per neuron E/N")
+    note = f"{mean_of(result.swaps):.0%} of exchanges accepted, step {result.step_size:.3g}"
+    note += f"\n{result.stopped}" if result.stopped else ""
+    return finish(ax, "Parallel tempering", result.energies, note)
 
 
 @plot.register

@@ -18,6 +18,7 @@ from sntorch.plot.canvas import (
     LIGHT,
     THEORY,
     array,
+    colour_bar,
     finish,
     finite,
     name_axes,
@@ -93,7 +94,7 @@ def _plane(ax: Axes, axes: list[Any], F: Any, error: Any, name: str) -> None:
     extent = (axes[0][0], axes[0][-1], axes[1][0], axes[1][-1])
     look: dict[str, Any] = {"extent": extent, "origin": "lower", "aspect": "auto"}
     image = ax.imshow(shade.T, cmap=_UNKNOWN, vmin=0, vmax=1, **look)
-    ax.figure.colorbar(image, ax=ax, label="standard error / median drift (cut at 1)")
+    colour_bar(ax, image, "standard error / median drift (cut at 1)")
     some = (slice(_ARROWS // 2, None, _ARROWS),) * 2
     clear = (speed > 2 * off)[some]
     if clear.any():

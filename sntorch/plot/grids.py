@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
 from sntorch.landscape import (
     ActionPath,
@@ -31,9 +30,11 @@ from sntorch.plot.canvas import (
     MIDDLE,
     THEORY,
     array,
+    colour_bar,
     finish,
     finite,
     histogram,
+    logarithmic,
     name_axes,
     on,
     plot,
@@ -82,9 +83,7 @@ def landscape(
     image = ax.imshow(shade.T, cmap=VALLEY, extent=extent, origin="lower", vmin=0, vmax=DEEPEST)
     levels = np.arange(1, DEEPEST, 2)
     ax.contour(*axes, shade.T, levels, colors=GREY, linewidths=0.4)
-    figure = ax.get_figure()
-    if isinstance(figure, Figure):
-        figure.colorbar(image, ax=ax, label="U - min U (nats)", shrink=0.85)
+    colour_bar(ax, image, "U - min U (nats)")
     note += arrows(ax, axes, J, U)
     _draw_lines(ax, lines or {})
     frame(ax, axes, U)
@@ -156,7 +155,7 @@ def _(result: Relaxation, ax: Axes | None = None) -> Axes:
         time[keep], energy[keep], "o-", color=DARK, label="relative entropy to the steady state"
     )
     if keep.sum() > 1:
-        ax.set_yscale("log")
+        logarithmic(ax, "y")
     ax.set(xlabel="time", ylabel="free energy G (nats)")
     return finish(ax, "Relaxation", energy)
 

@@ -29,6 +29,7 @@ from sntorch.plot.canvas import (
     SIGNED,
     THEORY,
     array,
+    colour_bar,
     finish,
     finite,
     name_axes,
@@ -138,8 +139,8 @@ def _(result: GaussianLandscape, ax: Axes | None = None) -> Axes:
         return _profile(result, ax)
     flat = result if result.means.shape[1] == 2 else result.on(_principal(result))
     spread = flat.covariances.diagonal(dim1=-2, dim2=-1).sqrt()
-    low = (flat.means - 3.5 * spread).amin(0)
-    high = (flat.means + 3.5 * spread).amax(0)
+    low = (flat.means - 5 * spread).amin(0)  # a Gaussian alone has U = 12 at 4.9
+    high = (flat.means + 5 * spread).amax(0)
     axes = [torch.linspace(float(low[a]), float(high[a]), 90).to(low) for a in (0, 1)]
     y = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
     U = flat.potential(y)
@@ -148,7 +149,7 @@ def _(result: GaussianLandscape, ax: Axes | None = None) -> Axes:
     shown = np.minimum(U.T, 12)
     look: dict[str, Any] = {"extent": extent, "origin": "lower", "aspect": "auto"}
     image = ax.imshow(shown, cmap=_DEPTH, vmin=0, vmax=12, **look)
-    ax.figure.colorbar(image, ax=ax, label="U - min U (cut at 12)")
+    colour_bar(ax, image, "U - min U (cut at 12)")
     doubt = ~array(flat.trusted(y)).astype(bool)
     ax.contour(*(array(each) for each in axes), doubt.T, [0.5], colors=[GREY], linewidths=0.8)
     ax.plot([], [], color=GREY, linewidth=0.8, label="valid inside")
@@ -235,7 +236,7 @@ def _heat(ax: Axes, matrix: Any, label: str) -> None:
     limit = float(np.nan_to_num(np.abs(matrix)).max()) or 1.0
     image = ax.imshow(matrix, cmap=SIGNED, vmin=-limit, vmax=limit)
     if some(matrix):
-        ax.figure.colorbar(image, ax=ax, label=label)
+        colour_bar(ax, image, label)
     ax.set(xlabel="from neuron j", ylabel="to neuron i")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -19,6 +19,7 @@ from sntorch.plot.canvas import (
     SIGNED,
     THEORY,
     array,
+    colour_bar,
     finish,
     finite,
     mean_of,
@@ -65,7 +66,7 @@ def _(result: AreaRates, ax: Axes | None = None) -> Axes:
     matrix, error = finite(result.matrix), finite(result.stderr)
     limit = float(np.nan_to_num(np.abs(matrix)).max()) or 1.0
     image = ax.imshow(matrix, cmap=SIGNED, vmin=-limit, vmax=limit)
-    bar = ax.figure.colorbar(image, ax=ax, label=f"area rate (u² / {step_of(result)})")
+    bar = colour_bar(ax, image, f"area rate (u² / {step_of(result)})")
     look = {"color": "black", "markersize": min(6.0, 70 / len(matrix)), "markeredgewidth": 0.8}
     for sign, marker, label in ((1, "+", "positive by 2 s.e."), (-1, "_", "negative by 2 s.e.")):
         i, j = np.nonzero(sign * matrix > 2 * error)
@@ -95,6 +96,8 @@ def _(result: FluxField, ax: Axes | None = None) -> Axes:
         if math.isfinite(result.share):
             share = plus_minus(100 * result.share, 100 * result.share_stderr)
             note += f"\nat least {share} % of the entropy production"
+        if np.ptp(edges, axis=1).max() < 1e-6 * (1 + np.abs(edges).max()):
+            note = "the states differ by rounding alone"
         _frame(ax, edges, density)
     name_axes(ax, "y₁ (units of u)", "y₂ (units of u)")
     return finish(ax, "Probability flux", density if note else math.nan, note)

@@ -24,6 +24,7 @@ from sntorch.plot.canvas import (
     SIGNED,
     THEORY,
     array,
+    colour_bar,
     finish,
     finite,
     name_axes,
@@ -60,7 +61,7 @@ def _(result: TwoTime, ax: Axes | None = None) -> Axes:
     table = finite(result.covariance.reshape(-1, *result.covariance.shape[-2:])[0])
     limit = float(np.nan_to_num(np.abs(table)).max()) or 1.0
     image = ax.imshow(table, cmap=SIGNED, vmin=-limit, vmax=limit, origin="lower")
-    ax.figure.colorbar(image, ax=ax, label="covariance Δ(t, s) (u²)")
+    colour_bar(ax, image, "covariance Δ(t, s) (u²)")
     name_axes(ax, "time s (steps)", "time t (steps)", whole=True)
     note = _settings(result.arguments, result.transfer)
     return finish(ax, "Two-time covariance", table, note)
@@ -190,7 +191,7 @@ def _phases(ax: Axes, result: MeanField, scanned: dict[str, NDArray[Any]]) -> Ax
     limit = float(np.nan_to_num(np.abs(np.clip(table, -1, 1))).max()) or 1.0
     look: dict[str, Any] = {"cmap": SIGNED, "vmin": -limit, "vmax": limit, "shading": "nearest"}
     image = ax.pcolormesh(scanned[along], scanned[across], table, rasterized=True, **look)
-    bar = ax.figure.colorbar(image, ax=ax, label="exponent λ (nats / step)", extend="min")
+    bar = colour_bar(ax, image, "exponent λ (nats / step)", extend="min")
     bar.ax.axhline(0, color="black", linewidth=0.9)
     if np.nanmin(table) < 0 < np.nanmax(table):
         # Where one solution gives way to another the exponent jumps: the line stays in between.

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from sntorch.landscape import PotentialMap, PotentialQuality, Stationarity
 from sntorch.plot.canvas import (
@@ -16,6 +15,7 @@ from sntorch.plot.canvas import (
     MIDDLE,
     THEORY,
     array,
+    colour_bar,
     finish,
     finite,
     name_axes,
@@ -45,17 +45,15 @@ def _(result: PotentialMap, ax: Axes | None = None) -> Axes:
                       vmin=0, vmax=high)  # fmt: skip
     inside = np.where(np.isfinite(V), shade, np.nan)
     ax.contour(*axes, inside.T, np.arange(1, DEEPEST, 2), colors=GREY, linewidths=0.4)
-    fig = ax.get_figure()
-    if isinstance(fig, Figure):
-        label = "(V - min V) / D (nats)" if noisy else "V - min V"
-        fig.colorbar(image, ax=ax, label=label, shrink=0.85)
+    colour_bar(ax, image, "(V - min V) / D (nats)" if noisy else "V - min V")
     ax.plot(*array(result.states).T, ".", color=MIDDLE, markersize=1.5, alpha=0.5, label="states")
     flux = some(result.velocity)
     if flux:
         arrows(ax, axes, finite(result.flux), U)
     frame(ax, axes, U)
-    kind = "principal coordinate" if result.sliced or result.marginal else "u"
-    name_axes(ax, f"{kind} 1", f"{kind} 2")
+    principal = result.sliced or result.marginal
+    names = ("principal coordinate 1", "principal coordinate 2") if principal else ("u₁", "u₂")
+    name_axes(ax, *names)
     words = [
         "of these two coordinates alone" * result.marginal,
         "slice through the mean" * result.sliced,

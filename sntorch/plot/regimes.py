@@ -62,7 +62,8 @@ def _(result: Lines, ax: Axes | None = None) -> Axes:
 @style()
 def _(result: Regime, ax: Axes | None = None) -> Axes:
     ax = on(ax)
-    below = _strip_below(ax)
+    moving = set(result.labels) != {"fixed_point"}
+    below = _strip_below(ax) if moving else None  # what rests has no spectrum
     m = finite(result.activity).reshape(len(result.activity), -1)
     look = {"color": DARK, "markeredgewidth": 0, "rasterized": True}
     if some(m):

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
 
@@ -29,6 +28,7 @@ from sntorch.plot.canvas import (
     MIDDLE,
     THEORY,
     array,
+    colour_bar,
     finish,
     name_axes,
     on,
@@ -92,9 +92,7 @@ def _(result: Graph, ax: Axes | None = None) -> Axes:
     ax = on(ax)
     weights = array(result.weights[0])
     image = ax.imshow(weights, cmap="Greys", origin="upper", vmin=0, interpolation="nearest")
-    fig = ax.get_figure()
-    if isinstance(fig, Figure):
-        fig.colorbar(image, ax=ax, label="weight |χ| (per unit signal)", shrink=0.85)
+    colour_bar(ax, image, "weight |χ| (per unit signal)")
     if result.coupling is not None and len(weights) <= 60:
         to, source = np.nonzero(array(result.coupling))
         ax.plot(source, to, "o", color=MIDDLE, markersize=2.5, label="synapse")

@@ -31,7 +31,9 @@ def _(result: JacobianSpectrum, ax: Axes | None = None) -> Axes:
     ax = on(ax)
     eigenvalues(ax, result, "eigenvalues", DARK)
     complex_plane(ax, result)
+    states = result.radius.numel()
     note = f"spectral radius {mean_of(result.radius):.3g} per step"
+    note += f", mean of {states} states" if states > 1 else ""
     if result.eigenvalues.shape[-1] < result.size:
         note += f"\nthe {result.eigenvalues.shape[-1]} leading of {result.size} eigenvalues"
     return finish(ax, "Spectrum of the Jacobian", result.eigenvalues, note)

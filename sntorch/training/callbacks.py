@@ -22,7 +22,7 @@ from sntorch.analysis import (
     lyapunov_spectrum,
 )
 from sntorch.cells import SNTCell
-from sntorch.dynamics import as_dynamics, observing, rollout
+from sntorch.dynamics import Dynamics, as_dynamics, observing, rollout
 from sntorch.landscape import (
     AreaRates,
     EntropyProduction,
@@ -35,6 +35,7 @@ from sntorch.landscape import (
 from sntorch.meanfield import MeanField, PopulationField, populations, solve
 from sntorch.results import Result
 from sntorch.sequence import SNT
+from sntorch.torchcells import TorchDynamics
 from sntorch.training.ensemble import ensemble, tables
 from sntorch.training.monitor import Monitor
 from sntorch.training.probes import Probe, recurrent_part
@@ -136,7 +137,7 @@ class SpectrumMonitor(Monitor):
 
 
 class FluxMonitor(Monitor):
-    """Logs entropy production and probability flux of the network left to its own noise.
+    """Logs entropy production and probability flux of the network left to noise.
 
     Walkers start where the network stands after its sequences and then see the mean input, which
     is constant: only so is there a steady state.  Logged are entropy production, per neuron too,
@@ -151,8 +152,16 @@ class FluxMonitor(Monitor):
         Steps that walkers take before they count, at least ten times the slowest time.
     steps
         Steps that count.
+    noise
+        Standard deviation per step, > 0, that walkers of a network without noise of its own get,
+        as torch's layers; the network itself is trained without.
     part, every_n_epochs, rows, figures
         As in `Monitor`; there is one walker per row.
+
+    Raises
+    ------
+    ValueError
+        As `Monitor`; at setup, if the network has noise and another is given.
 
     Examples
     --------
@@ -176,15 +185,25 @@ class FluxMonitor(Monitor):
         }
     }
 
-    def __init__(self, *, burn_in: int = 100, steps: int = 100, **when: Any) -> None:
+    def __init__(
+        self, *, burn_in: int = 100, steps: int = 100, noise: float | None = None, **when: Any
+    ) -> None:
         super().__init__(**when)
         self.burn_in = checks.count("burn_in", burn_in)
         self.steps = checks.count("steps", steps, low=2)
+        self.noise = None if noise is None else checks.positive("noise", noise)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Find the recurrent part, and whether noise may be added to it."""
+        super().setup(trainer, pl_module, stage)
+        f = as_dynamics(recurrent_part(pl_module, self.part)[1])
+        if self.noise is not None and bool(torch.as_tensor(f.noise).any()):
+            raise ValueError("noise: expected None for a network with noise, got another")
 
     def look(self, probe: Probe, *, full: bool = True) -> dict[str, Result]:
         """Return entropy production and area rates; in full, the flux where it turns most too."""
-        f, dt = probe.f, probe.f.dt
-        x = None if probe.x is None else probe.x.mean((0, 1))
+        f = probe.f if self.noise is None else _noisy(probe.f, self.noise)
+        dt, x = f.dt, None if probe.x is None else probe.x.mean((0, 1))
         with observing(f, probe.u):
             u = rollout(f, probe.u, probe.steps, x=probe.x, every=probe.steps)[-1]
             u = rollout(f, u, self.burn_in, x=x, every=self.burn_in)[-1]
@@ -194,6 +213,12 @@ class FluxMonitor(Monitor):
             "area": area_rates(orbit, dt=dt),
         }
         return seen | {"field": _shown(orbit, seen["flux"], dt)} if full else seen
+
+
+def _noisy(f: Dynamics, noise: float) -> Dynamics:
+    """Return a network that has no noise with the one that is given."""
+    source = f.source if isinstance(f, TorchDynamics) else f.map
+    return as_dynamics(source, noise=noise, dt=f.dt)
 
 
 def _shown(orbit: Tensor, produced: Any, dt: float) -> FluxField:

@@ -263,8 +263,13 @@ class Monitor(Onlooker, abc.ABC):
 
 def tensorboards(trainer: pl.Trainer) -> list[TensorBoardLogger]:
     """Return where the first process may show pictures."""
-    loggers = trainer.loggers if trainer.is_global_zero else []
-    return [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
+    loggers: list[Any] = trainer.loggers if trainer.is_global_zero else []
+    return [logger for logger in loggers if _is_tensorboard(logger)]
+
+
+def _is_tensorboard(logger: object) -> bool:
+    # By name, since the package `lightning` has a class of its own for the same logger.
+    return any(kind.__name__ == TensorBoardLogger.__name__ for kind in type(logger).__mro__)
 
 
 def fields_of(result: Result) -> dict[str, Any]:

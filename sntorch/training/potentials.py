@@ -158,7 +158,12 @@ class PotentialLearner(Walking):
         self.dynamics = dynamics if isinstance(dynamics, Flow) else as_dynamics(dynamics)
         size = self.dynamics.size
         if potential is None:
-            potential = NeuralPotential(checks.count("size of dynamics", size))
+            if size < 0:
+                raise ValueError(
+                    "dynamics: expected one that knows its size, as as_dynamics(f, size=N) and "
+                    "as_flow(f, size=N) do; got a function"
+                )
+            potential = NeuralPotential(size)
         if not isinstance(potential, Potential) or not list(potential.parameters()):
             kind = type(potential).__name__
             raise ValueError(f"potential: expected one with parameters, got {kind}")

@@ -7,11 +7,13 @@ call its recurrent part, a layer once per sequence or a cell once per step.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sntorch.callables import input_first
 from sntorch.dynamics import Dynamics, as_dynamics
 from sntorch.sequence import SNT
 from sntorch.torchcells import TorchDynamics
@@ -37,7 +39,8 @@ class Probe:
 def recurrent_part(model: nn.Module, name: str | None = None) -> tuple[str, nn.Module]:
     """Return name and module of the recurrent part of a model.
 
-    Without a name it is ``model.recurrent`` if there is one, else the only recurrent submodule.
+    Without a name it is ``model.recurrent`` if there is one, else the only recurrent submodule.  A
+    cell of one's own whose ``forward(input, hx)`` has the arguments of torch's must be named.
 
     Raises
     ------
@@ -49,15 +52,20 @@ def recurrent_part(model: nn.Module, name: str | None = None) -> tuple[str, nn.M
             part = model.get_submodule(name)
         except AttributeError as error:
             raise ValueError(f"part: expected a submodule of the model, got {name!r}") from error
-        if not isinstance(part, _KINDS):
+        if not (isinstance(part, _KINDS) or input_first(part)):
             got = type(part).__name__
             raise ValueError(f"part: expected a recurrent layer or cell at {name!r}, got {got}")
         return name, part
     if isinstance(getattr(model, "recurrent", None), _KINDS):
         return recurrent_part(model, "recurrent")
     found = _outermost(model)
-    if len(found) != 1:
-        names = ", ".join(found) or "none"
+    if not found:
+        raise ValueError(
+            "part: expected a model with one recurrent part, got none; a cell of your own, whose "
+            "forward is (input, hx), needs its name"
+        )
+    if len(found) > 1:
+        names = ", ".join(found)
         raise ValueError(f"part: expected a model with one recurrent part, got {names}; name it")
     return next(iter(found.items()))
 
@@ -87,23 +95,28 @@ class Listener:
         f = as_dynamics(self.part)
         layer = isinstance(self.part, SNT | nn.RNNBase)
         input, hx = self._layer_call() if layer else self._cell_calls()
+        if hx is None and f.size < 0:
+            raise ValueError("part: expected a first state, since the cell has no size; got None")
         if input is None:
-            u = self._start(f, hx, torch.zeros(1, f.size))
+            u = self._start(f, hx, torch.zeros(()), 1)
             return Probe(f=f, u=u, x=None, steps=len(self.calls))
-        u = self._start(f, hx, input.new_zeros(input.shape[1], f.size))
+        u = self._start(f, hx, input, input.shape[1])
         return Probe(f=f, u=u, x=input, steps=len(input))
 
     def _hear(self, part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         names = ("input", "h0" if isinstance(part, SNT) else "hx")
+        if not isinstance(part, _KINDS):
+            names = tuple(inspect.signature(part.forward).parameters)[:2]
         given = dict(zip(names, args, strict=False)) | kwargs
         # Later calls of a cell carry states that follow from the first.
         hx = None if self.calls else given.get(names[1])
-        self.calls.append((_copy(given.get("input")), _copy(hx)))
+        self.calls.append((_copy(given.get(names[0])), _copy(hx)))
 
     def _layer_call(self) -> tuple[Tensor | None, Any]:
         input, hx = self.calls[0]
         if not isinstance(input, Tensor) or input.ndim not in (2, 3):
-            raise ValueError(f"part: expected sequences (T, B, I), got {type(input).__name__}")
+            got = "a packed sequence" if isinstance(input, tuple) else type(input).__name__
+            raise ValueError(f"part: expected sequences (T, B, I), got {got}")
         if input.ndim == 2:
             input = input.unsqueeze(1)
         elif self.part.batch_first:
@@ -119,9 +132,9 @@ class Listener:
             return None, hx
         return torch.stack([torch.atleast_2d(input)[: self.rows] for input in inputs]), hx
 
-    def _start(self, f: Dynamics, hx: Any, zeros: Tensor) -> Tensor:
+    def _start(self, f: Dynamics, hx: Any, like: Tensor, rows: int) -> Tensor:
         if hx is None:
-            return zeros
+            return like.new_zeros(rows, f.size)
         return f.join(hx) if isinstance(f, TorchDynamics) else hx
 
 

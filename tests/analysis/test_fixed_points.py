@@ -398,7 +398,7 @@ def test_unique_orders_by_instability_and_counts():
             network,
             torch.zeros(0, 3).double(),
             {},
-            r"u: expected at least 1 axes, none of them",
+            r"u: expected at least 1 axis, none of them",
         ),
         (network, torch.zeros(3).double(), {"tol": 0.0}, r"tol: expected a finite number > 0"),
         (network, torch.zeros(3).double(), {"separation": -1}, r"separation: expected a finite"),

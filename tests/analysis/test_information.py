@@ -80,6 +80,7 @@ def test_the_sum_over_degrees_fills_the_directions_of_a_nonlinear_network():
         ({"delays": []}, "delays: expected one number or more"),
         ({"delays": [0, 0]}, "delays: expected one number or more"),
         ({"delays": [-1]}, "delays: expected"),
+        ({"delays": 5}, "delays: expected one number for each degree, got 5"),
         ({"delays": [1, 300]}, "delays: expected at most 20000 products, got 45151"),
         ({"delays": [90]}, "steps: expected a whole number with steps >= 91"),
         ({"direction": torch.ones(2, 1)}, r"direction: expected \(I,\)"),

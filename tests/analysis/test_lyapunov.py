@@ -875,7 +875,7 @@ def test_cuda():
         ({"u": torch.tensor([0.0, math.nan])}, r"u: expected finite numbers, got nan at \(1,\)"),
         ({"u": torch.tensor([math.inf, 0.0])}, r"u: expected finite numbers, got inf at \(0,\)"),
         ({"u": torch.tensor([1, 2])}, r"u: expected a floating dtype, got torch.int64"),
-        ({"u": torch.tensor(0.5)}, r"u: expected at least 1 axes"),
+        ({"u": torch.tensor(0.5)}, r"u: expected at least 1 axis"),
         ({"f": 3}, r"f: expected a Dynamics"),
         ({"generator": 1}, r"generator: expected a torch.Generator, got int"),
         ({"x": torch.zeros(10, 2)}, r"x: expected \(I,\) or \(15, \.\.\., I\)"),

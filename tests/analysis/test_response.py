@@ -323,6 +323,13 @@ def test_bad_input(settings, message):
         linear_response(f, states(4), **complete)
 
 
+@pytest.mark.parametrize("lags", [0, -1, 2.0])
+def test_bad_lags_are_named_also_where_the_method_is_chosen(lags):
+    noisy = network(input_size=2, noise=0.1)
+    with pytest.raises(ValueError, match="lags: expected a whole number with lags >= 1, got"):
+        linear_response(noisy, states(4), lags=lags, samples=50)
+
+
 def test_noise_that_leaves_neurons_out():
     f = stable_map(noise=torch.tensor([1.0, 0.0, 1.0]))
     with pytest.raises(ValueError, match="noise: expected > 0 on every neuron"):

@@ -1,6 +1,7 @@
 """The command that reports what a trained network does."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -55,6 +56,8 @@ def test_a_run_is_asked_while_it_reads_its_task(tmp_path, capsys):
     assert content["missing"].keys() == {"flux"}
     out = capsys.readouterr().out
     assert "no answer\n  flux: noise: expected some" in out
+    assert re.search(r"^  max +-\d\.\d+ ± 0\.\d+$", out, re.MULTILINE)
+    assert "max_stderr" not in out
     assert str(tmp_path) in out
 
 

@@ -133,7 +133,7 @@ def test_maps_end_at_walls_and_a_slice_alone_has_no_flux():
     assert "flux" not in note(plot(alone))
     assert "arrows: flux" in note(plot(walled))
     quiet = plot(slice_map(ring.potential, u))
-    assert [ax.get_ylabel() for ax in quiet.figure.axes][1] == "V - min V"
+    assert [bar.get_ylabel() for bar in quiet.child_axes] == ["V - min V"]
 
 
 def note(ax):

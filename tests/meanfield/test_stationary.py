@@ -397,7 +397,7 @@ def test_record():
     assert set(field.scalars()) == {"mean", "variance", "overlap", "lyapunov", "radius"}
     assert field.scalars()["lyapunov"] == pytest.approx(float(field.lyapunov.mean()))
     assert field.map(lambda t: t.clone()).arguments["gain"].tolist() == [0.9, 1.5]
-    assert "lyapunov=[-0.1053" in repr(field)
+    assert "lyapunov=[-0.1054" in repr(field)
 
 
 # Wrong input

@@ -49,7 +49,7 @@ def test_the_rate_falls():
         ),
         (
             lambda: IntrinsicHomeostasis()(torch.tensor(0.0), torch.zeros(3), torch.zeros(3)),
-            "value: expected at least 1 axes",
+            "value: expected at least 1 axis",
         ),
         (
             lambda: GainHomeostasis()(torch.full((3,), math.nan), torch.zeros(3), torch.zeros(3)),
@@ -144,3 +144,21 @@ def test_thresholds_reach_their_mean_field(transfer, gain, m0, phi, slope):
     field, disorder = torch.stack(fields), torch.stack(disordered)
     assert abs(float(field.mean()) - z) < 0.02
     assert float(field.std(1).mean()) < 0.2 * float(disorder.std(1).mean())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda hebb, own: hebb + own,
+        lambda hebb, own: own + hebb,
+        lambda hebb, own: 0.5 * own,
+        lambda hebb, own: own * 2,
+    ],
+)
+def test_rules_of_other_quantities_are_listed_not_added(make):
+    hebb, own = snt.plasticity.HebbianForgetting(), IntrinsicHomeostasis()
+    expected = r"rule: expected rules of couplings .*, got one of thresholds; learn\(cell, \[rule"
+    with pytest.raises(ValueError, match=expected):
+        make(hebb, own)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        hebb + "rule"  # pyright: ignore[reportOperatorIssue, reportUnusedExpression]

@@ -19,6 +19,7 @@ from sntorch.training import (
     SequenceModel,
     SpectrumMonitor,
 )
+from sntorch.training.monitor import tensorboards
 from sntorch.training.probes import Listener, Probe, recurrent_part
 
 
@@ -124,6 +125,31 @@ def test_flux_of_a_noisy_network_and_of_a_silent_one():
     assert "flux/plane_share" not in silent.scalars  # without an entropy production
 
 
+def test_a_network_without_noise_is_watched_under_the_noise_that_is_given():
+    model, monitor = torch_model("GRU"), FluxMonitor(noise=0.2, burn_in=20, steps=400)
+    trainer(1, [monitor]).validate(model, TinyTask(), verbose=False)
+    assert monitor.scalars["flux/noise"] == pytest.approx(0.2)
+    cell = nn.GRUCell(IN, H)
+    for name, values in cell.named_parameters():
+        values.data = getattr(model.recurrent, f"{name}_l0").data
+    f = snt.as_dynamics(cell, noise=0.2)
+    x = TinyTask().data.tensors[0][:16].mean((0, 1))
+    u = torch.randn(64, H, generator=torch.Generator())
+    found = snt.landscape.simulate_entropy_production(f, u, 400, transient=50, x=x).scalars()
+    seen = monitor.scalars["flux/entropy_production"]
+    errors = monitor.scalars["flux/entropy_production_stderr"], found["entropy_production_stderr"]
+    assert abs(seen - found["entropy_production"]) < 4 * math.hypot(*errors)
+    assert seen > 4 * errors[0]
+
+
+def test_a_network_with_noise_is_given_no_other():
+    monitor = FluxMonitor(noise=0.2)
+    with pytest.raises(ValueError, match="noise: expected None for a network with noise"):
+        trainer(1, [monitor]).validate(snt_model(noise=0.1), TinyTask(), verbose=False)
+    trainer(1, [monitor]).validate(snt_model(noise=0.0), TinyTask(), verbose=False)
+    assert monitor.scalars["flux/entropy_production"] > 0
+
+
 # When
 
 
@@ -226,6 +252,50 @@ def test_a_layer_is_heard_with_its_own_start(kind, batch_first):
     torch.testing.assert_close(orbit[-1, :, H : 2 * H], last[:3])
 
 
+class Handmade(nn.Module):
+    """A cell written by hand."""
+
+    hidden_size = H
+
+    def __init__(self):
+        super().__init__()
+        self.input, self.state = nn.Linear(IN, H), nn.Linear(H, H)
+
+    def forward(self, x, h):
+        return torch.tanh(self.input(x) + self.state(torch.zeros(len(x), H) if h is None else h))
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_cell_written_by_hand_is_watched_by_its_name(starts):
+    model, monitor = Foreign(Handmade()), LyapunovMonitor(k=3, part="encoder.cell")
+    cell: Any = model.encoder["cell"]
+    if not starts:
+        with pytest.raises(ValueError, match=r"part: expected a first state, .* got None"):
+            trainer(1, [monitor]).fit(model, TinyTask())
+        return
+    model.forward = lambda x: model.readout(_read(cell, x))  # pyright: ignore[reportAttributeAccessIssue]
+    trainer(1, [monitor]).fit(model, TinyTask())
+    x, u = TinyTask().data.tensors[0][:16].transpose(0, 1), torch.zeros(16, H)
+    rest = STEPS - STEPS // 4
+    found = snt.analysis.lyapunov_spectrum(cell, u, rest, k=3, transient=STEPS - rest, x=x)
+    assert monitor.scalars["lyapunov/max"] == pytest.approx(found.scalars()["max"], abs=1e-5)
+
+
+def _read(cell, x):
+    h = torch.zeros(len(x), H)
+    for step in x.unbind(1):
+        h = cell(x=step, h=h)
+    return h
+
+
+def test_a_packed_sequence_is_named():
+    listener = Listener(nn.GRU(IN, H), rows=3)
+    packed = nn.utils.rnn.pack_sequence([torch.randn(4, IN), torch.randn(3, IN)])
+    listener.part(packed)
+    with pytest.raises(ValueError, match=r"part: expected .*, got a packed sequence"):
+        listener.probe()
+
+
 def test_nothing_is_heard_after_closing():
     layer = nn.GRU(IN, H)
     listener = Listener(layer, 2)
@@ -287,6 +357,7 @@ def test_a_model_without_a_recurrent_part_fails_before_training():
         (lambda: SpectrumMonitor(figures=-1), "figures: expected"),
         (lambda: FluxMonitor(steps=1), "steps: expected"),
         (lambda: FluxMonitor(rows=0), "rows: expected"),
+        (lambda: FluxMonitor(noise=0.0), "noise: expected a finite number > 0"),
     ],
 )
 def test_wrong_arguments_are_named(make, message):
@@ -295,6 +366,15 @@ def test_wrong_arguments_are_named(make, message):
 
 
 # What TensorBoard gets
+
+
+def test_pictures_reach_a_tensorboard_logger_of_the_package_lightning(tmp_path):
+    # Its loggers have other base classes and the same names.
+    other = type("TensorBoardLogger", (), {"experiment": None})()
+    watched: Any = trainer(1, logger=TensorBoardLogger(tmp_path))
+    assert len(tensorboards(watched)) == 1
+    watched.loggers = [other, DummyLogger()]
+    assert tensorboards(watched) == [other]
 
 
 def test_scalars_histograms_figures_and_charts(tmp_path):

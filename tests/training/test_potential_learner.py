@@ -261,6 +261,8 @@ def test_bad_input_is_named(options, message):
 def test_what_cannot_work_is_refused_before_training():
     with pytest.raises(ValueError, match="potential: expected one with parameters"):
         PotentialLearner(well(), snt.landscape.SpeedPotential(well()))
+    with pytest.raises(ValueError, match=r"dynamics: expected one that knows its size"):
+        PotentialLearner(lambda u: -u)
     with pytest.raises(ValueError, match="potential: expected size 2, got 3"):
         PotentialLearner(well(), NeuralPotential(3))
     quiet = PotentialLearner(snt.systems.DoubleWell(2), NeuralPotential(2, (4,)), loss=epr_loss,
