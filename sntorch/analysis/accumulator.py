@@ -231,13 +231,14 @@ class ResponseAccumulator:
 
     def _stream(self, steps: int, groups: int) -> None:
         """Correlate F(u) of `steps` steps with the noise of the `lags` steps before each."""
-        values, noise = self.u.new_empty(steps, *self.u.shape), [*self.past]
-        for t in range(steps):
-            values[t] = self.f.map(self.u, self.x)
-            self.u = add_noise(values[t], self.sigma, self.stream)
-            noise.append(self.u - values[t])
+        values = self.u.new_empty(steps, *self.u.shape)
+        kicks = torch.cat([self.past, torch.empty_like(values)])
+        self._draw(kicks[self.lags :])
+        for value, kick in zip(values, kicks[self.lags :], strict=True):
+            value.copy_(self.f.map(self.u, self.x))
+            self.u = value + kick
         self.means.append(values.mean((0, 1)))
-        kicks, values = torch.stack(noise), values - self.centre
+        values -= self.centre
         self.past = kicks[steps:].clone()
         n = values.shape[-1]
         for rows in torch.arange(len(self.u), device=self.u.device).tensor_split(groups):
@@ -249,6 +250,13 @@ class ResponseAccumulator:
                 total[lag] = left @ kicks[first : first + steps, part].reshape(-1, n)
             block = total @ self.precision if self.precision.ndim == 2 else total * self.precision
             self._close(block.div_(left.shape[1]), left.shape[1])
+
+    def _draw(self, kicks: Tensor) -> None:
+        """Write sigma B of every step (T, R, N)."""
+        for kick in kicks:
+            kick.normal_(generator=self.stream)
+        if self.sigma is not None:
+            kicks.copy_(kicks @ self.sigma.mT if self.sigma.ndim == 2 else self.sigma * kicks)
 
     def _warm_up(self) -> None:
         """Fill the memory of the noise, and fix the mean to subtract: from outside the samples."""
