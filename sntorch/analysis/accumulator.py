@@ -232,7 +232,8 @@ class ResponseAccumulator:
     def _stream(self, steps: int, groups: int) -> None:
         """Correlate F(u) of `steps` steps with the noise of the `lags` steps before each."""
         values = self.u.new_empty(steps, *self.u.shape)
-        kicks = torch.cat([self.past, torch.empty_like(values)])
+        kicks = self.u.new_empty(self.lags + steps, *self.u.shape)
+        kicks[: self.lags] = self.past
         self._draw(kicks[self.lags :])
         for value, kick in zip(values, kicks[self.lags :], strict=True):
             value.copy_(self.f.map(self.u, self.x))
@@ -255,8 +256,8 @@ class ResponseAccumulator:
         """Write sigma B of every step (T, R, N)."""
         for kick in kicks:
             kick.normal_(generator=self.stream)
-        if self.sigma is not None:
-            kicks.copy_(kicks @ self.sigma.mT if self.sigma.ndim == 2 else self.sigma * kicks)
+            if self.sigma is not None:
+                kick.copy_(kick @ self.sigma.mT) if self.sigma.ndim == 2 else kick.mul_(self.sigma)
 
     def _warm_up(self) -> None:
         """Fill the memory of the noise, and fix the mean to subtract: from outside the samples."""
