@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sntorch import checks
-from sntorch.analysis.blocks import Blocks, Moments, cut, jackknife
+from sntorch.analysis.blocks import Blocks, Moments, cut, jackknife, moved
 from sntorch.analysis.kernels import LinearResponse, frequencies, transform
 from sntorch.analysis.kicks import (
     from_slopes,
@@ -85,6 +85,7 @@ class ResponseAccumulator:
             for _ in range(transient):
                 self.u = self._step(self.u)
             self.past, self.centre = self.u, self.u
+            self.room = self.u.new_empty(0)
             if method == "noise":
                 self._warm_up()
 
@@ -144,7 +145,7 @@ class ResponseAccumulator:
         if count < 8:
             return 0.0
         floor = torch.finfo(means.dtype).eps ** 0.5 * (means.abs().mean() + means.std())
-        return max(_moved(means[:cut], means[cut:], floor) for cut in (1, count // 2))
+        return max(moved(means[:cut], means[cut:], floor) for cut in (1, count // 2))
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is known, as tensors and numbers that ``torch.save`` takes."""
@@ -231,8 +232,9 @@ class ResponseAccumulator:
 
     def _stream(self, steps: int, groups: int) -> None:
         """Correlate F(u) of `steps` steps with the noise of the `lags` steps before each."""
-        values = self.u.new_empty(steps, *self.u.shape)
-        kicks = self.u.new_empty(self.lags + steps, *self.u.shape)
+        if len(self.room) < self.lags + 2 * steps:  # kept: new ones leave holes in the memory
+            self.room = self.u.new_empty(self.lags + 2 * steps, *self.u.shape)
+        values, kicks = self.room[:steps], self.room[steps : 2 * steps + self.lags]
         kicks[: self.lags] = self.past
         self._draw(kicks[self.lags :])
         for value, kick in zip(values, kicks[self.lags :], strict=True):
@@ -299,11 +301,3 @@ def _powers(A: Tensor, lags: int) -> Tensor:
     for _ in range(lags):
         powers.append(A @ powers[-1])
     return torch.stack(powers)
-
-
-def _moved(early: Tensor, late: Tensor, floor: Tensor) -> float:
-    """Return the rms over neurons of the change of the mean, in standard errors."""
-    error = late.var(0) / len(late)
-    error = error + (early.var(0) if len(early) > 1 else late.var(0)) / len(early)
-    change = (early.mean(0) - late.mean(0)) / (error.sqrt() + floor)
-    return float(change.square().mean().sqrt())
