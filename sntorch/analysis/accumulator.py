@@ -268,9 +268,7 @@ class ResponseAccumulator:
         for _ in range(steps):
             value = self.f.map(self.u, self.x)
             self.u = add_noise(value, self.sigma, self.stream)
-            noise = (
-                [*noise[-self.lags + 1 :], self.u - value] if self.lags > 1 else [self.u - value]
-            )
+            noise = [*noise, self.u - value][-self.lags :]
             total += value.mean(0)
         self.past, self.centre = torch.stack(noise), total / steps
 
