@@ -188,6 +188,16 @@ class SNTCell(Dynamics):
             pushed = torch.addmm(flat, vectors, J.T, beta=number).view(rows.shape).mT
         return self.proceed(u, rate, x), pushed
 
+    def linearise(self, u: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F and DF = leak + J f' (..., N, N), the columns of J times their slopes."""
+        if isinstance(self.coupling, Coupling) or transformed(u, self.leak):
+            return super().linearise(u, x)
+        self.check(u)
+        rate, slope = self.transfer.with_derivative(self.gain * u)
+        DF = self.coupling * (self.gain * slope).unsqueeze(-2)
+        DF.diagonal(dim1=-2, dim2=-1).add_(self.leak)
+        return self.proceed(u, rate, x), DF
+
     def pullback(
         self, u: Tensor, x: Tensor | None = None
     ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

@@ -25,8 +25,8 @@ class Differentiable(nn.Module, abc.ABC):
     """A function F(u, x) of states with its derivatives: what a map and the drift of a flow share.
 
     `jvp` and `vjp` work for every F by ``torch.func``; a subclass that knows its own tangent
-    overrides `jvp`, and `pullback` or `vjp`, each of which gives the other.  `size` is N; -1 means
-    that the state tells.
+    overrides `jvp`, and `pullback` or `vjp`, each of which gives the other; one that knows DF
+    without a product also `linearise`.  `size` is N; -1 means that the state tells.
     """
 
     size: int
@@ -71,14 +71,18 @@ class Differentiable(nn.Module, abc.ABC):
             return self._recorded(u, x)
         return self._value(u, x), lambda W: self.vjp(u, W, x)[1]
 
+    def linearise(self, u: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return F(u, x) (..., N) and DF (..., N, N): entry [i, j] is dF_i / du_j."""
+        eye = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+        return self.jvp(u, eye.expand(*u.shape, u.shape[-1]), x)
+
     @final
     def jacobian(self, u: Tensor, x: Tensor | None = None) -> Tensor:
         """Return DF (..., N, N) at u (..., N): entry [i, j] is dF_i / du_j."""
         self.check(u)
         needed = memory.size_of(*u.shape, u.shape[-1], dtype=u.dtype)
         memory.afford("u", needed, u.device, "push a frame of fewer columns by jvp")
-        eye = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
-        return self.jvp(u, eye.expand(*u.shape, u.shape[-1]), x)[1]
+        return self.linearise(u, x)[1]
 
     def check(self, u: Tensor) -> Tensor:
         """Return `u` if it can be a state: floating, last axis N, kind of the parameters.

@@ -89,8 +89,13 @@ def _lstm(x: Tensor | None, states: States, w: Weights) -> States:
 
 
 def _linear(dx: Tensor | None, dh: Tensor, w: Weights) -> tuple[Tensor, Tensor | None]:
-    """Return W_h dh and W_x dx (..., k, H) for rows dh (..., k, H); None where dx is zero."""
+    """Return W_h dh and W_x dx (..., k, H) for rows dh (..., k, H); None where dx is zero.
+
+    Where all states share one frame, as for Jacobians, one product is that of all of them.
+    """
     W_x, W_h, _, _ = w
+    if dh.numel() and not any(dh.stride()[:-2]):
+        dh = dh[(0,) * (dh.ndim - 2)]
     hidden = nn.functional.linear(dh, W_h)
     return hidden, None if dx is None else nn.functional.linear(dx, W_x)
 

@@ -93,6 +93,9 @@ class _Moment(Dynamics):
     def vjp(self, u: Tensor, W: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.schedule.call(self.t, "vjp", u, W, x)
 
+    def linearise(self, u: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.schedule.call(self.t, "linearise", u, x)
+
 
 class _Caller(nn.Module):
     """Any method of a dynamics as the forward that torch's functional call needs."""

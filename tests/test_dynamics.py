@@ -146,14 +146,15 @@ def test_tangent_and_adjoint_fit_the_map(factory, dtype, device, tolerance):
     p = problem(factory, dtype, device)
     forward, pushed = p.f.jvp(p.u, p.V, p.x)
     backward, pulled = p.f.vjp(p.u, p.W, p.x)
-    for value in (forward, backward):
+    middle, DF = p.f.linearise(p.u, p.x)
+    for value in (forward, backward, middle):
         assert_close(value, p.f.map(p.u, p.x), **tolerance)
-    assert_close(pushed, p.f.jacobian(p.u, p.x) @ p.V, **tolerance)
+    assert_close(pushed, DF @ p.V, **tolerance)
     assert_close((p.W * pushed).sum((-2, -1)), (pulled * p.V).sum((-2, -1)), **tolerance)
 
 
 @every_dynamics
-@pytest.mark.parametrize("verb", ["map", "jvp", "vjp"])
+@pytest.mark.parametrize("verb", ["map", "jvp", "vjp", "jacobian"])
 def test_everything_is_differentiable(factory, verb, device):
     p = problem(factory, torch.float64, device)
     leaves = [leaf for leaf in (p.u, p.x, *p.f.parameters()) if leaf is not None]
@@ -165,6 +166,8 @@ def test_everything_is_differentiable(factory, verb, device):
                 leaf.add_(direction, alpha=step)
         if verb == "map":
             return (p.f.map(p.u, p.x) * p.V[..., 0]).sum()
+        if verb == "jacobian":
+            return (p.f.jacobian(p.u, p.x) @ p.V * p.W).sum()
         return (getattr(p.f, verb)(p.u, p.V, p.x)[1] * p.W).sum()
 
     with torch.no_grad():

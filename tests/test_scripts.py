@@ -485,3 +485,13 @@ def test_a_start_costs_little(installed):
     assert "hashlib" in imports
     for heavy in ("subprocess", "venv", "tempfile"):
         assert f" {heavy}\n" not in imports
+
+
+def test_every_benchmark_is_part_of_the_whole():
+    tree = ast.parse((SCRIPTS / "bench" / "run.py").read_text())
+    imports = [node for node in tree.body if isinstance(node, ast.Import)]
+    imported = {alias.name for node in imports for alias in node.names}
+    for path in (SCRIPTS / "bench").glob("*.py"):
+        if path.stem not in ("measure", "run"):
+            assert path.stem in imported
+            assert "\nSECTIONS" in path.read_text()

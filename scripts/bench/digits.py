@@ -1,6 +1,6 @@
 """The main job's network against torch's RNN of equal size: same task, epochs and optimizer.
 
-Prints test accuracy, mean and standard error over seeds, and CPU seconds.
+Test accuracy in per cent, its standard error over seeds, and CPU seconds of a run.
 
     python scripts/bench/digits.py [--models snt,rnn] [--seeds 3] [hydra overrides]
 """
@@ -8,13 +8,17 @@ Prints test accuracy, mean and standard error over seeds, and CPU seconds.
 from __future__ import annotations
 
 import argparse
+import functools
+import math
 import statistics
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from measure import Figure, Sections, show
 
 import sntorch
 from sntorch.training.experiment import prepare
@@ -33,24 +37,37 @@ def train(cfg: Any) -> tuple[float, float]:
     return trainer.test(model, task, verbose=False)[0]["test/accuracy"], seconds
 
 
+def sections(models: Sequence[str], seeds: int, overrides: Sequence[str] = ()) -> Sections:
+    """Return the models, trained with so many seeds each."""
+
+    def measured(model: str) -> Iterator[Figure]:
+        runs: list[tuple[float, float]] = []
+        for seed in range(seeds):
+            with initialize_config_dir(sntorch.config_dir(), version_base="1.3"):
+                runs.append(
+                    train(compose("config", [f"model={model}", f"seed={seed}", *overrides]))
+                )
+        accuracies, seconds = zip(*runs, strict=True)
+        mean = 100 * statistics.mean(accuracies)
+        error = 100 * statistics.stdev(accuracies) / seeds**0.5 if seeds > 1 else math.nan
+        yield Figure(f"{model}: accuracy, %", mean, low=mean - error, high=mean + error)
+        yield Figure(f"{model}: its standard error", error)
+        yield Figure(f"{model}: CPU seconds", statistics.median(seconds))
+
+    return {model: functools.partial(measured, model) for model in models}
+
+
+SECTIONS = sections(("snt", "rnn"), seeds=3)
+
+
 def main() -> None:
-    """Print a row per model."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", default="snt,rnn")
     parser.add_argument("--seeds", type=int, default=3)
     options, overrides = parser.parse_known_args()
-    print(f"{'model':8}{'accuracy':>10}{'s.e.':>8}{'CPU s':>8}", flush=True)
-    for model in options.models.split(","):
-        accuracies, seconds = [], []
-        for seed in range(options.seeds):
-            with initialize_config_dir(sntorch.config_dir(), version_base="1.3"):
-                cfg = compose("config", [f"model={model}", f"seed={seed}", *overrides])
-            accuracy, cost = train(cfg)
-            accuracies.append(accuracy)
-            seconds.append(cost)
-        error = statistics.stdev(accuracies) / len(accuracies) ** 0.5 if options.seeds > 1 else 0.0
-        mean, cost = statistics.mean(accuracies), statistics.median(seconds)
-        print(f"{model:8}{mean:10.4f}{error:8.4f}{cost:8.1f}", flush=True)
+    models = options.models.split(",")
+    show(sections(models, options.seeds, overrides), models, rounds=1)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Fixed points of a GRU: time, number found and share converged, against other searches.
 
 All searches get the same starts: random averages of four states that the network visits.  They
-run in turns in one process on one thread; times are medians over rounds of CPU seconds.  The
-rivals minimise the energy E = |F(u) - u|^2 / 2 from every start:
+run one after the other in one process on one thread; times are medians over rounds of CPU seconds.
+The rivals minimise the energy E = |F(u) - u|^2 / 2 from every start:
 
 - Adam, the usual recipe, all starts at once, with two step sizes: the time is the mean of both,
   the end states are those of the better one.
@@ -21,17 +21,18 @@ different if a component differs by 1e-3.  The GRU has random weights, its candi
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import os
 import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 # Before JAX is loaded: one thread, as torch has.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 import torch
+from measure import Figure, Sections, seconds, show
 from torch import Tensor, nn
 
 import sntorch as snt
@@ -135,51 +136,47 @@ def distinct(states: Tensor, apart: float = 1e-3) -> int:
     return count
 
 
-def main() -> None:
-    """Print times, shares and counts."""
-    names = ("sntorch", "adam", "bfgs", "brainpy-adam")
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--starts", type=int, default=1024)
-    parser.add_argument("--units", type=int, default=128)
-    parser.add_argument("--scale", type=float, default=3.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--only", nargs="*", choices=names, default=names)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    module = network(options.units, options.scale)
-    f = snt.as_dynamics(module)
-    u = starts(f, options.starts)
-    make: dict[str, Callable[[], Search]] = {
-        "sntorch": lambda: by_sntorch(f, u),
-        "adam": lambda: by_adam(f, u, options.steps),
-        "bfgs": lambda: by_brainpy(module, u, options.steps, "bfgs"),
-        "brainpy-adam": lambda: by_brainpy(module, u, options.steps, "adam"),
+def sections(count: int, units: int, scale: float, steps: int, rounds: int) -> Sections:
+    """Return the searches from so many starts, each of which makes `rounds` runs."""
+    makers: dict[str, Callable[[nn.GRU, Tensor], Search]] = {
+        "sntorch": lambda module, u: by_sntorch(snt.as_dynamics(module), u),
+        "adam": lambda module, u: by_adam(snt.as_dynamics(module), u, steps),
+        "bfgs": lambda module, u: by_brainpy(module, u, steps, "bfgs"),
+        "brainpy-adam": lambda module, u: by_brainpy(module, u, steps, "adam"),
     }
-    searches: dict[str, Search] = {}
-    for name in options.only:
+
+    def measured(name: str) -> Iterator[Figure]:
+        module = network(units, scale)
+        f = snt.as_dynamics(module)
+        u = starts(f, count)
         try:
-            searches[name] = make[name]()
+            search = makers[name](module, u)
         except ImportError as error:
             print(f"{name}: {error.name} is not installed, left out")
-    seconds: dict[str, list[float]] = {name: [] for name in searches}
-    reached: dict[str, Tensor] = {}
-    for _ in range(options.rounds):
-        for name, search in searches.items():
-            begin = time.process_time()
-            ends = search()
-            seconds[name].append((time.process_time() - begin) / len(ends))
-            reached[name] = found(f, ends)
-    print(f"{options.starts} starts, GRU of {options.units} units, E < {ENERGY:g}, one thread")
-    print(f"{'':14}{'CPU s':>8}{'converged':>11}{'points':>8}")
-    for name, times in seconds.items():
-        share = len(reached[name]) / len(u)
-        row = f"{statistics.median(times):8.2f}{share:11.1%}{distinct(reached[name]):8}"
-        print(f"{name:14}{row}")
-    if "sntorch" in searches:
-        points = snt.analysis.find_fixed_points(f, u).unique()
-        unstable = torch.bincount(points.unstable).tolist()
-        print(f"points of sntorch by number of unstable directions: {unstable}")
+            return
+        runs = [seconds(search) for _ in range(rounds)]
+        ends = runs[-1][1]
+        reached = found(f, ends)
+        what = f"{name}, GRU of {units}, {count} starts"
+        yield Figure(f"{what}: CPU seconds", statistics.median(s for s, _ in runs) / len(ends))
+        yield Figure(f"{what}: below {ENERGY:g}, %", 100 * len(reached) / len(u))
+        yield Figure(f"{what}: distinct points", distinct(reached))
+
+    return {name: functools.partial(measured, name) for name in makers}
+
+
+SETTINGS: dict[str, Any] = {"starts": 1024, "units": 128, "scale": 3.0, "steps": 1000, "rounds": 3}
+SECTIONS = sections(*SETTINGS.values())
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in SETTINGS.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default)
+    parser.add_argument("--only", nargs="*", choices=list(SECTIONS), default=list(SECTIONS))
+    options = parser.parse_args()
+    show(sections(*(getattr(options, name) for name in SETTINGS)), options.only, rounds=1)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,26 @@ import torch
 Work = Callable[[], Any]
 
 
+def seconds(work: Work) -> tuple[float, Any]:
+    """Return the CPU time of a call, and its value."""
+    start = time.process_time()
+    value = work()
+    return time.process_time() - start, value
+
+
+def told(work: Work) -> tuple[float, Any]:
+    """Return the seconds that a call itself returns, which knows what is to be timed of it."""
+    return work(), None
+
+
 class Line(NamedTuple):
-    """A comparison: what is timed, over what, and the bound of the ratio."""
+    """A comparison: what is timed, over what, the bound of the ratio, and how it is timed."""
 
     name: str
     ours: Work
     base: Work
     bound: str
+    clock: Callable[[Work], tuple[float, Any]] = seconds
 
 
 class Figure(NamedTuple):
@@ -50,18 +63,11 @@ Sections = dict[str, Callable[[], Iterator[Line | Figure]]]
 HEAD = f"{'':64}{'figure':>8}  {'bound':8}{'difference':>12}"
 
 
-def seconds(work: Work) -> tuple[float, Any]:
-    """Return the CPU time of a call, and its value."""
-    start = time.process_time()
-    value = work()
-    return time.process_time() - start, value
-
-
 def compare(line: Line, rounds: int) -> Figure:
     """Return the median ratio of the line."""
     ratios, difference = [], None
     for _ in range(rounds):
-        (ours, found), (base, expected) = seconds(line.ours), seconds(line.base)
+        (ours, found), (base, expected) = line.clock(line.ours), line.clock(line.base)
         ratios.append(ours / base)
         if found is not None and expected is not None:
             a, b = torch.as_tensor(found), torch.as_tensor(expected)
@@ -83,7 +89,12 @@ def table(sections: Sections, description: str | None, rounds: int) -> None:
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--only", nargs="*", choices=list(sections), default=list(sections))
     options = parser.parse_args()
+    show(sections, options.only, options.rounds)
+
+
+def show(sections: Sections, names: list[str], rounds: int) -> None:
+    """Print the table of some sections, for scripts that read options of their own."""
     torch.set_num_threads(1)
     print(HEAD)
-    for _, figure in figures(sections, options.only, options.rounds):
+    for _, figure in figures(sections, names, rounds):
         print(figure.row, flush=True)

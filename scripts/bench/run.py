@@ -3,9 +3,10 @@
     python scripts/bench/run.py [--rounds 5] [--output now.json] [rollout lyapunov couplings ...]
     python scripts/bench/run.py --compare before.json now.json
 
-A name may be that of one section, ``rollout.training``.  Figures are medians over rounds of ratios
-of CPU times, and the brackets their quartiles; a change is marked where the quartiles of the two
-files do not meet.
+A name may be that of one section, ``rollout.training``; the benches that train, compile or search,
+`compiled`, `digits`, `fixed_points`, `monitors` and `training`, take minutes each.  Figures are
+medians over rounds of ratios of CPU times, and the brackets their quartiles; a change is marked
+where the quartiles of the two files do not meet.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ import platform
 import subprocess
 from typing import Any
 
+import compiled
 import couplings
+import digits
+import fixed_points
 import lyapunov
 import meanfield
+import monitors
 import plasticity
 import potentials
 import precision
@@ -27,6 +32,7 @@ import response
 import rollout
 import speed_potential
 import torch
+import training
 from measure import HEAD, Figure, Sections, figures
 
 BENCHES: dict[str, Sections] = {
@@ -41,6 +47,11 @@ BENCHES: dict[str, Sections] = {
         speed_potential,
         potentials,
         precision,
+        training,
+        monitors,
+        fixed_points,
+        compiled,
+        digits,
     )
 }
 NAMES = [*BENCHES, *(f"{name}.{part}" for name, parts in BENCHES.items() for part in parts)]

@@ -12,13 +12,15 @@ run; runs of both alternate in one process, and the figure is the median of the 
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from measure import Line, Sections, show, told
 from torch import nn
 
 import sntorch as snt
@@ -46,43 +48,44 @@ def timed(make: Callable[[], nn.Module], task: Any, batches: int, *callbacks: pl
     return statistics.mean(steps) if callbacks else statistics.median(steps)
 
 
-def main() -> None:
-    """Print a row per question."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", nargs="*", default=["throughput", "flossing"])
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--rows", type=int, default=64)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    n, rows = options.size, options.rows
-    task = DelayedXorTask(
-        delay=4, steps=options.steps, sequences=13 * rows, held_out=1, batch_size=rows
-    )
+def sections(n: int, steps: int, rows: int) -> Sections:
+    """Return both questions about networks of n units that read so many steps and rows."""
+    task = DelayedXorTask(delay=4, steps=steps, sequences=13 * rows, held_out=1, batch_size=rows)
+    size = f"N = {n}, T = {steps}, B = {rows}"
 
-    def ours(output: str = "rate") -> nn.Module:
+    def ours() -> nn.Module:
         cell = snt.SNTCell(snt.couplings.gaussian(n), input_size=1)
-        return snt.SNT(cell, batch_first=True, output=output)
+        return snt.SNT(cell, batch_first=True, output="rate")
 
     def theirs() -> nn.Module:
         return nn.RNN(1, n, batch_first=True)
 
-    size = f"N = {n}, T = {options.steps}, B = {rows}"
-    if "throughput" in options.only:
-        ratios = []
-        for _ in range(options.rounds):
-            a, b = timed(ours, task, 13), timed(theirs, task, 13)
-            ratios.append(b / a)
-            print(f"  SNT {1e3 * a:.1f} ms, nn.RNN {1e3 * b:.1f} ms per step", flush=True)
-        print(f"nn.RNN over SNT, {size}: {statistics.median(ratios):.2f}  (>= 1.2)", flush=True)
-    if "flossing" in options.only:
-        ratios = []
-        for _ in range(options.rounds):
-            a = timed(theirs, task, 23, GradientFlossing(until=None))
-            b = timed(theirs, task, 23)
-            ratios.append(a / b)
-        print(f"with flossing over without, {size}: {statistics.median(ratios):.2f}  (<= 1.3)")
+    def throughput() -> Iterator[Line]:
+        a, b = (functools.partial(timed, make, task, 13) for make in (ours, theirs))
+        yield Line(f"a step, {size}: nn.RNN over SNT", b, a, ">= 1.2", told)
+
+    def flossing() -> Iterator[Line]:
+        a = functools.partial(timed, theirs, task, 23, GradientFlossing(until=None))
+        b = functools.partial(timed, theirs, task, 23)
+        yield Line(f"a step, {size}: with flossing over without", a, b, "<= 1.3", told)
+
+    return {"throughput": throughput, "flossing": flossing}
+
+
+SECTIONS = sections(256, 100, 64)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="*", choices=list(SECTIONS), default=list(SECTIONS))
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--rows", type=int, default=64)
+    options = parser.parse_args()
+    chosen = sections(options.size, options.steps, options.rows)
+    show(chosen, options.only, options.rounds)
 
 
 if __name__ == "__main__":

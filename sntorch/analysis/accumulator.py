@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sntorch import checks
-from sntorch.analysis.blocks import Blocks, Moments, cut, jackknife
+from sntorch.analysis.blocks import Blocks, Moments, cut, jackknife, moved
 from sntorch.analysis.kernels import LinearResponse, frequencies, transform
 from sntorch.analysis.kicks import (
     from_slopes,
@@ -85,6 +85,7 @@ class ResponseAccumulator:
             for _ in range(transient):
                 self.u = self._step(self.u)
             self.past, self.centre = self.u, self.u
+            self.room = self.u.new_empty(0)
             if method == "noise":
                 self._warm_up()
 
@@ -144,7 +145,7 @@ class ResponseAccumulator:
         if count < 8:
             return 0.0
         floor = torch.finfo(means.dtype).eps ** 0.5 * (means.abs().mean() + means.std())
-        return max(_moved(means[:cut], means[cut:], floor) for cut in (1, count // 2))
+        return max(moved(means[:cut], means[cut:], floor) for cut in (1, count // 2))
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is known, as tensors and numbers that ``torch.save`` takes."""
@@ -231,13 +232,16 @@ class ResponseAccumulator:
 
     def _stream(self, steps: int, groups: int) -> None:
         """Correlate F(u) of `steps` steps with the noise of the `lags` steps before each."""
-        values, noise = self.u.new_empty(steps, *self.u.shape), [*self.past]
-        for t in range(steps):
-            values[t] = self.f.map(self.u, self.x)
-            self.u = add_noise(values[t], self.sigma, self.stream)
-            noise.append(self.u - values[t])
+        if len(self.room) < self.lags + 2 * steps:  # kept: new ones leave holes in the memory
+            self.room = self.u.new_empty(self.lags + 2 * steps, *self.u.shape)
+        values, kicks = self.room[:steps], self.room[steps : 2 * steps + self.lags]
+        kicks[: self.lags] = self.past
+        self._draw(kicks[self.lags :])
+        for value, kick in zip(values, kicks[self.lags :], strict=True):
+            value.copy_(self.f.map(self.u, self.x))
+            self.u = value + kick
         self.means.append(values.mean((0, 1)))
-        kicks, values = torch.stack(noise), values - self.centre
+        values -= self.centre
         self.past = kicks[steps:].clone()
         n = values.shape[-1]
         for rows in torch.arange(len(self.u), device=self.u.device).tensor_split(groups):
@@ -250,6 +254,13 @@ class ResponseAccumulator:
             block = total @ self.precision if self.precision.ndim == 2 else total * self.precision
             self._close(block.div_(left.shape[1]), left.shape[1])
 
+    def _draw(self, kicks: Tensor) -> None:
+        """Write sigma B of every step (T, R, N)."""
+        for kick in kicks:
+            kick.normal_(generator=self.stream)
+            if self.sigma is not None:
+                kick.copy_(kick @ self.sigma.mT) if self.sigma.ndim == 2 else kick.mul_(self.sigma)
+
     def _warm_up(self) -> None:
         """Fill the memory of the noise, and fix the mean to subtract: from outside the samples."""
         noise, total = [], torch.zeros_like(self.u[0])
@@ -257,9 +268,7 @@ class ResponseAccumulator:
         for _ in range(steps):
             value = self.f.map(self.u, self.x)
             self.u = add_noise(value, self.sigma, self.stream)
-            noise = (
-                [*noise[-self.lags + 1 :], self.u - value] if self.lags > 1 else [self.u - value]
-            )
+            noise = [*noise, self.u - value][-self.lags :]
             total += value.mean(0)
         self.past, self.centre = torch.stack(noise), total / steps
 
@@ -290,11 +299,3 @@ def _powers(A: Tensor, lags: int) -> Tensor:
     for _ in range(lags):
         powers.append(A @ powers[-1])
     return torch.stack(powers)
-
-
-def _moved(early: Tensor, late: Tensor, floor: Tensor) -> float:
-    """Return the rms over neurons of the change of the mean, in standard errors."""
-    error = late.var(0) / len(late)
-    error = error + (early.var(0) if len(early) > 1 else late.var(0)) / len(early)
-    change = (early.mean(0) - late.mean(0)) / (error.sqrt() + floor)
-    return float(change.square().mean().sqrt())

@@ -1,4 +1,8 @@
-"""Leading eigenvalues of a Jacobian that is never formed, by Arnoldi iteration (ARPACK, scipy)."""
+"""Leading eigenvalues of a Jacobian by Arnoldi iteration (ARPACK, scipy).
+
+It takes hundreds of products with one vector, for which a small Jacobian is formed; a large one
+never is.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +19,25 @@ from sntorch.dynamics import Dynamics
 
 __all__ = ["Products", "leading_eigenvalues", "leading_singular_values"]
 
+_FORMED = 512  # neurons up to which DF is formed: then all its columns cost less than the products
 _PROBES = 8
 _WIDTH = 80  # vectors of the Krylov space
 
 
 class Products:
-    """DF at one state (N,), known by its products DF V and DF^T V with columns V (N, m)."""
+    """DF at one state (N,), known by its products `push` DF V and `pull` DF^T V with V (N, m)."""
 
     def __init__(self, f: Dynamics, u: Tensor, x: Tensor | None) -> None:
         self.f, self.u, self.x = f, u, x
         self.size = u.shape[-1]
+        if self.size <= _FORMED:
+            DF = f.jacobian(u, x)
+            self.push, self.pull = DF.matmul, DF.mT.matmul
+        else:
+            self.push, self.pull = self._push, f.pullback(u, x)[1]
 
-    def push(self, V: Tensor) -> Tensor:
-        """Return DF V (N, m)."""
+    def _push(self, V: Tensor) -> Tensor:
         return self.f.jvp(self.u, V, self.x)[1]
-
-    def pull(self, V: Tensor) -> Tensor:
-        """Return DF^T V (N, m)."""
-        return self.f.vjp(self.u, V, self.x)[1]
 
     def probes(self) -> Tensor:
         """Return random signs (N, m), the same for the same N: v . A v has the mean tr A."""

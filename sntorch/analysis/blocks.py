@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sntorch.results import BLOCKS
 
-__all__ = ["Blocks", "Moments", "cut", "jackknife"]
+__all__ = ["Blocks", "Moments", "cut", "jackknife", "moved"]
 
 
 class Moments:
@@ -101,3 +101,11 @@ def cut(length: int, longest: int) -> list[int]:
     parts = -(-length // longest)
     short, longer = divmod(length, parts)
     return [short + 1] * longer + [short] * (parts - longer)
+
+
+def moved(early: Tensor, late: Tensor, floor: Tensor) -> float:
+    """Return the rms over neurons of the change of the mean, in standard errors."""
+    error = late.var(0) / len(late)
+    error = error + (early.var(0) if len(early) > 1 else late.var(0)) / len(early)
+    change = (early.mean(0) - late.mean(0)) / (error.sqrt() + floor)
+    return float(change.square().mean().sqrt())

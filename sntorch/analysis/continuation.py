@@ -20,6 +20,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from sntorch.analysis.tangents import random_frame
 from sntorch.dynamics import Dynamics, as_dynamics, observing
 from sntorch.schedule import scheduled
 
@@ -124,22 +125,21 @@ class Curve:
             If Newton's method does not converge or leaves the domain of the parameter.
         """
         z, t = guess, t / t.norm()
-        reached = False
+        along, reached = torch.zeros_like(z), False
+        along[-1] = 1.0
         for _ in range(_ITERATIONS):
-            r, M = self._linearise(z)
-            inverse = torch.linalg.pinv(torch.cat([M, t.unsqueeze(0)]), rtol=self.eps**0.65)
+            r, DF, slope = self._linearise(z)
+            A = self._bordered(DF, slope, t)
             if reached:  # one step beyond the tolerance, where Newton's method is cheap and exact
-                return self.point(z, inverse[:, -1])
-            z = z - inverse @ torch.cat([r, (t @ (z - guess)).unsqueeze(0)])
+                return _point(z, _solve(A, along, self.eps**0.65), DF)
+            z = z - _solve(A, torch.cat([r, (t @ (z - guess)).unsqueeze(0)]), self.eps**0.65)
             size = 1 + self.state(z).abs().amax()
             reached = bool(r.abs().amax() <= self.eps**0.75 * size)
         raise NotFound
 
     def point(self, z: Tensor, tangent: Tensor) -> Point:
         """Return a place on the curve with its multipliers."""
-        values = torch.linalg.eigvals(self.jacobian(z))
-        order = values.abs().argsort(descending=True)
-        return Point(z, tangent / tangent.norm(), values[order])
+        return _point(z, tangent, self.jacobian(z))
 
     def jacobian(self, z: Tensor) -> Tensor:
         """Return DF (N, N)."""
@@ -153,21 +153,24 @@ class Curve:
         with observing(f, u):
             return f.map(u, self.x).detach()
 
-    def _linearise(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return F - u (N,) and its derivatives by z (N, N + 1)."""
+    def _linearise(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return F - u (N,), DF (N, N) and dF/dp (N,)."""
         u, p = self.state(z), self.parameter(z)
-        eye = torch.eye(len(u), dtype=u.dtype, device=u.device)
         try:
             slope, f = self._slope(u, p), self.maps(p)
             with observing(f, u):
-                value, DF = (part.detach() for part in f.jvp(u, eye, self.x))
+                value, DF = (part.detach() for part in f.linearise(u, self.x))
         except ValueError as error:  # the family has no member there
             raise NotFound from error
-        r = value - u
-        M = torch.cat([self.scale * (DF - eye), self.width * slope.unsqueeze(-1)], -1)
-        if not bool(r.isfinite().all() and M.isfinite().all()):
+        if not all(bool(part.isfinite().all()) for part in (value, DF, slope)):
             raise NotFound
-        return r, M
+        return value - u, DF, slope
+
+    def _bordered(self, DF: Tensor, slope: Tensor, t: Tensor) -> Tensor:
+        """Return the derivatives (N + 1, N + 1) by z of F - u, and t below them."""
+        eye = torch.eye(len(DF), dtype=DF.dtype, device=DF.device)
+        above = torch.cat([self.scale * (DF - eye), self.width * slope.unsqueeze(-1)], -1)
+        return torch.cat([above, t.unsqueeze(0)])
 
     def _slope(self, u: Tensor, p: float) -> Tensor:
         """Return dF/dp (N,) by central differences, one-sided where the domain ends."""
@@ -184,3 +187,21 @@ class Curve:
             raise ValueError(f"parameter: expected a domain around {p}, got none")
         (first, below), (second, above) = ends
         return (above - below) / (second - first)
+
+
+def _point(z: Tensor, tangent: Tensor, DF: Tensor) -> Point:
+    values = torch.linalg.eigvals(DF)
+    return Point(z, tangent / tangent.norm(), values[values.abs().argsort(descending=True)])
+
+
+def _solve(A: Tensor, b: Tensor, rtol: float) -> Tensor:
+    """Return A^-1 b, or the shortest of many solutions where A is singular but for rtol."""
+    factors, pivots, _ = torch.linalg.lu_factor_ex(A)
+    # A step of inverse iteration from a random vector tells the smallest singular value.
+    probe = torch.linalg.lu_solve(factors, pivots, random_frame(b, 1), adjoint=True)
+    probe, found = torch.linalg.lu_solve(
+        factors, pivots, torch.cat([probe / probe.norm(), b.unsqueeze(-1)], -1)
+    ).T
+    if float(probe.norm() * A.norm()) < 1 / rtol:
+        return found
+    return torch.linalg.pinv(A, rtol=rtol) @ b

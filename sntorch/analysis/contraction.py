@@ -39,6 +39,8 @@ from sntorch.results import Result
 
 __all__ = ["ContractionGain", "contraction_gain", "critical_gain"]
 
+_POWERS = 200  # steps of the power method, of which a random matrix takes 20
+
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ContractionGain(Result):
@@ -192,6 +194,12 @@ def _weights(J: Tensor) -> dict[str, Tensor]:
 
 def _perron(positive: Tensor) -> Tensor:
     """Return the positive eigenvector (N,) of a positive matrix."""
+    v = positive.new_ones(len(positive)) / len(positive) ** 0.5
+    for _ in range(_POWERS):
+        last, v = v, positive @ v
+        v = v / v.norm()
+        if bool((v - last).abs().amax() <= torch.finfo(v.dtype).eps):
+            return v
     values, vectors = torch.linalg.eig(positive)
     return vectors[:, values.real.argmax()].abs()
 

@@ -184,12 +184,13 @@ class _Snapshot(NamedTuple):
 
 
 class _Segment(NamedTuple):
-    """States, frames and triangles of some successive steps, the first of which is `start`."""
+    """States, frames, triangles and what they grow, of L successive steps from `start` on."""
 
     start: int
-    states: list[Tensor]
-    frames: list[Tensor]
-    triangles: list[Tensor]
+    states: Tensor
+    frames: Tensor
+    triangles: Tensor
+    logs: Tensor
 
 
 class _Tape:
@@ -217,21 +218,23 @@ class _Tape:
             self.stream.set_state(end)
 
     def _read(self, length: int) -> _Segment:
-        segment = _Segment(self.walk.step - self.origin, [], [], [])
+        walk = self.walk
+        start, states, frames, triangles = walk.step, list[Tensor](), list[Tensor](), list[Tensor]()
         for _ in range(length):
-            segment.states.append(self.walk.u)
-            segment.frames.append(self.walk.V)
-            self.walk.push()
-            R = self.walk.orthonormalise()
-            logs = R.diagonal(dim1=-2, dim2=-1).abs().log()
-            self.walk.interval.update(logs, 1)
-            if bool((logs == -torch.inf).any()):
-                raise ValueError(
-                    "k: expected at most as many vectors as DF keeps directions, got "
-                    f"{R.shape[-1]}, of which step {self.walk.step} loses some"
-                )
-            segment.triangles.append(R)
-        return segment
+            states.append(walk.u)
+            frames.append(walk.V)
+            walk.push()
+            triangles.append(walk.orthonormalise())
+        R = torch.stack(triangles)
+        logs = R.diagonal(dim1=-2, dim2=-1).abs().log()
+        walk.interval.update(logs, 1)
+        lost = (logs == -torch.inf).nonzero()
+        if len(lost):
+            raise ValueError(
+                "k: expected at most as many vectors as DF keeps directions, got "
+                f"{R.shape[-1]}, of which step {start + int(lost[0, 0]) + 1} loses some"
+            )
+        return _Segment(start - self.origin, torch.stack(states), torch.stack(frames), R, logs)
 
 
 def _collect(tape: _Tape, steps: int, dt: float) -> CovariantVectors:
@@ -239,21 +242,26 @@ def _collect(tape: _Tape, steps: int, dt: float) -> CovariantVectors:
     u, V = tape.walk.u, tape.walk.V
     (N, k), rows = V.shape[-2:], u.shape[:-1]
     vectors, states = u.new_empty(steps, *rows, N, k), u.new_empty(steps, *u.shape)
-    growth, logs = u.new_empty(steps, *rows, k), u.new_zeros(*rows, k)
+    growth, logs = u.new_empty(2, steps, *rows, k)
     C = _unit(random_frame(u.new_empty(2, *rows, k), k).triu())[0]
     gap = _distance(C)
     for segment in tape.segments():
+        turned: list[tuple[Tensor, Tensor]] = []
         for j in reversed(range(len(segment.states))):
-            t, R = segment.start + j, segment.triangles[j]
-            C, lengths = _unit(torch.linalg.solve_triangular(R, C, upper=True))
+            t = segment.start + j
+            C, lengths = _unit(torch.linalg.solve_triangular(segment.triangles[j], C, upper=True))
             if t == steps:
                 gap = _distance(C)
             if t < steps:
                 C, lengths = C[-1:], lengths[-1]
-                vectors[t] = segment.frames[j] @ C[0]
-                states[t] = segment.states[j]
-                growth[t] = -lengths.log() / dt
-                logs += R.diagonal(dim1=-2, dim2=-1).abs().log()
+                turned.append((C[0], lengths))
+        if turned:
+            inside = slice(segment.start, segment.start + len(turned))
+            C_all, shrunk = (torch.stack(part[::-1]) for part in zip(*turned, strict=True))
+            torch.matmul(segment.frames[: len(turned)], C_all, out=vectors[inside])
+            states[inside] = segment.states[: len(turned)]
+            growth[inside] = -shrunk.log() / dt
+            logs[inside] = segment.logs[: len(turned)]
     blocks = block_lengths(steps)
     means = torch.stack([part.mean(0) for part in growth.split(blocks)])
     mean, stderr = block_mean(means, blocks)
@@ -263,7 +271,7 @@ def _collect(tape: _Tape, steps: int, dt: float) -> CovariantVectors:
         growth=growth,
         exponents=mean,
         stderr=stderr,
-        gram_schmidt=logs / (steps * dt),
+        gram_schmidt=logs.sum(0) / (steps * dt),
         gap=gap,
         dt=dt,
     )

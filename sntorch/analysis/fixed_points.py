@@ -227,9 +227,8 @@ def _newton(f: Dynamics, x: Tensor | None, u: Tensor) -> tuple[Tensor, Tensor, T
 
 def _linearise(f: Dynamics, u: Tensor, x: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return r = F(u) - u (M, N) and A = DF - 1 (M, N, N)."""
-    eye = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
-    value, DF = f.jvp(u, eye.expand(*u.shape, -1), x)
-    return value - u, DF - eye
+    value, DF = f.linearise(u, x)
+    return value - u, DF - torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
 
 
 def _by_parts(

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
+from sntorch.analysis.blocks import Moments
 from sntorch.analysis.kernels import LinearResponse
-from sntorch.results import Result, block_lengths, block_mean
+from sntorch.results import Result, block_lengths
 
 __all__ = ["FluctuationDissipation", "fluctuation_dissipation"]
 
@@ -94,13 +95,13 @@ def fluctuation_dissipation(response: LinearResponse, orbit: Tensor) -> Fluctuat
         )
     states = orbit.reshape(len(orbit), -1, orbit.shape[-1])
     states = states - states.mean((0, 1))
-    lengths = block_lengths(len(orbit) - lags)
-    correlations = torch.stack(
-        [_correlations(states, start, length, lags) for start, length in _spans(lengths)]
-    )
-    differences = correlations - kernel @ correlations[:, :1]
-    correlation, _ = block_mean(correlations, lengths)
-    difference, error = block_mean(differences, lengths)
+    differences, correlation = Moments(), torch.zeros_like(kernel)
+    total = len(orbit) - lags
+    for start, length in _spans(block_lengths(total)):
+        found = _correlations(states, start, length, lags)
+        correlation.add_(found, alpha=length / total)
+        differences.add(found.sub_(kernel @ found[0]), length)
+    difference, error = differences.result()
     through_kernel = response.stderr.square() @ correlation[0].square()
     stderr = (error.square() + through_kernel).sqrt()
     return FluctuationDissipation(correlation=correlation, difference=difference, stderr=stderr)

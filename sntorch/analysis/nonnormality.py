@@ -12,8 +12,10 @@ constant (Kreiss 1962; Trefethen and Embree 2005, eq. 14.8).
 The maximiser E has rank one.  Starting with an eigenvalue z, its right eigenvector v and left
 eigenvector w, the iteration E = epsilon (z/|z|) w v^* climbs from there to a maximum, which is the
 largest of all in practice though not by proof (Guglielmi and Overton 2011); several eigenvalues
-serve as starts.  `residual` is |sigma_min(z - DF) - epsilon| at the point found: where it is small
-rho_eps is at least the value given.
+serve as starts.  In between a single eigenvalue is followed, by inverse iteration; at the end all
+are looked at, and if another one is further out the search goes on from there.  `residual` is
+|sigma_min(z - DF) - epsilon| at the point found: where it is small rho_eps is at least the value
+given.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ from sntorch.results import Result
 __all__ = ["PseudospectralRadius", "pseudospectral_radius"]
 
 _STARTS = 3  # eigenvalues of largest modulus from which the search climbs
-_ROUNDS = 200
+_LOOKS = 10  # at all eigenvalues, which cost as much as some ten rounds with one
+_ROUNDS = 200  # of the search with one eigenvalue
+_STEPS = 2  # of Rayleigh's iteration in a round
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -76,7 +80,8 @@ def pseudospectral_radius(
 ) -> PseudospectralRadius:
     """Return how far eigenvalues of DF at the states u reach under perturbations of norm epsilon.
 
-    Dense: each round costs the eigenvectors of one N x N matrix per state, start and epsilon.
+    Dense: some three times the eigenvectors, some twenty times an LU of an N x N matrix per state,
+    start and epsilon.
 
     Parameters
     ----------
@@ -139,45 +144,57 @@ def _climb(DF: Tensor, epsilon: float) -> Tensor:
     starts = min(_STARTS, DF.shape[-1])
     A = DF.unsqueeze(-3).expand(*DF.shape[:-2], starts, *DF.shape[-2:])
     A = A.to(torch.complex64 if DF.dtype == torch.float32 else torch.complex128)
-    places = torch.arange(starts, device=DF.device)
-    z, E = _step(A, places.expand(A.shape[:-2]), epsilon)
+    # Beside an eigenvalue, where the matrix is singular, by a little more than rounding.
+    off = 10 * torch.finfo(DF.dtype).eps * (torch.linalg.matrix_norm(A) + epsilon)
     # The modulus is stationary where the search ends: half of the digits of z are all of its own.
-    tolerance = torch.finfo(DF.dtype).eps ** 0.75
-    for _ in range(_ROUNDS):
-        new, E = _step(A + E, torch.zeros_like(z, dtype=torch.long), epsilon)
-        climbed = new.abs() > z.abs()
-        done = new.abs() <= z.abs() * (1 + tolerance)
-        z = torch.where(climbed, new, z)
-        if bool(done.all()):
+    further = 1 + torch.finfo(DF.dtype).eps ** 0.75
+    z, v = _outermost(A, torch.arange(starts, device=DF.device).expand(A.shape[:-2]))
+    moved, best = A, z
+    for _ in range(_LOOKS):
+        for _ in range(_ROUNDS):  # one eigenvalue is followed as long as it goes outward
+            moved = A + epsilon * _outward(moved, z, v, off)
+            last, (z, v) = z, _nearest(moved, z, v, off)
+            if not bool((z.abs() > last.abs() * further).any()):
+                break
+        last, (z, v) = z, _outermost(moved, torch.zeros_like(z, dtype=torch.long))
+        best = torch.where(z.abs() > best.abs(), z, best)
+        if not bool((z.abs() > last.abs() * further).any()):  # no other one had gone beyond it
             break
-    best = z.abs().argmax(-1, keepdim=True)
-    return z.gather(-1, best).squeeze(-1)
+    place = best.abs().argmax(-1, keepdim=True)
+    return best.gather(-1, place).squeeze(-1)
 
 
-def _step(A: Tensor, place: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Return an eigenvalue z of A by its place in order of modulus, and E that moves it outward."""
+def _outermost(A: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """Return an eigenvalue (...) of A, by its place in order of modulus, and its vector."""
     values, right = torch.linalg.eig(A)
-    order = values.abs().argsort(-1, descending=True)
-    index = order.gather(-1, place.unsqueeze(-1))
-    z = values.gather(-1, index)
-    v = _column(right, index)
-    w = _left(A, z, v, epsilon)
-    turn = _phase((w.conj() * v).sum(-1, keepdim=True)) * _phase(z)
-    E = epsilon * turn.unsqueeze(-1) * w.unsqueeze(-1) * v.conj().unsqueeze(-2)
-    return z.squeeze(-1), E
+    index = values.abs().argsort(-1, descending=True).gather(-1, place.unsqueeze(-1))
+    return values.gather(-1, index).squeeze(-1), _column(right, index)
 
 
-def _left(A: Tensor, z: Tensor, start: Tensor, epsilon: float) -> Tensor:
-    """Return the left eigenvector (..., N) of length one, by inverse iteration from `start`."""
+def _nearest(A: Tensor, z: Tensor, v: Tensor, off: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the eigenvalue (...) of A near z and its vector (..., N), by Rayleigh's iteration."""
+    for _ in range(_STEPS):
+        v = _inverse_iteration(A, z + off, v)
+        z = (v.conj() * (A @ v.unsqueeze(-1)).squeeze(-1)).sum(-1)
+    return z, v
+
+
+def _outward(A: Tensor, z: Tensor, v: Tensor, off: Tensor) -> Tensor:
+    """Return the matrix (..., N, N) of norm 1 that moves the eigenvalue z of A outward."""
+    w = _inverse_iteration(A.mH, z.conj() + off, v)  # the left eigenvector
+    turn = _phase((w.conj() * v).sum(-1)) * _phase(z)
+    return turn[..., None, None] * w.unsqueeze(-1) * v.conj().unsqueeze(-2)
+
+
+def _inverse_iteration(A: Tensor, z: Tensor, start: Tensor) -> Tensor:
+    """Return the eigenvector (..., N) of length one of the eigenvalue beside z."""
     eye = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
-    # Beside the eigenvalue, where the matrix is singular, by a little more than rounding.
-    off = 10 * torch.finfo(A.dtype).eps * (torch.linalg.matrix_norm(A) + epsilon).unsqueeze(-1)
-    factors = torch.linalg.lu_factor(A.mH - (z.conj() + off).unsqueeze(-1) * eye)
-    w = start.unsqueeze(-1)
-    for _ in range(3):
-        w = torch.linalg.lu_solve(*factors, w)
-        w = w / torch.linalg.vector_norm(w, dim=-2, keepdim=True)
-    return w.squeeze(-1)
+    factors = torch.linalg.lu_factor(A - z[..., None, None] * eye)
+    v = start.unsqueeze(-1)
+    for _ in range(2):
+        v = torch.linalg.lu_solve(*factors, v)
+        v = v / torch.linalg.vector_norm(v, dim=-2, keepdim=True)
+    return v.squeeze(-1)
 
 
 def _column(vectors: Tensor, index: Tensor) -> Tensor:

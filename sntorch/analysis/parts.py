@@ -164,12 +164,19 @@ def response_parts(
         longest = max(1, _ENTRIES // (len(u) * size * (size + k)))
         parts, angles = (Moments(), Moments(), Moments()), []
         lengths = [part for length in block_lengths(steps) for part in cut(length, longest)]
-        for length in tqdm(lengths, desc="response parts", disable=not progress):
-            window = orbit.window(length + lags, settle)
-            angles.append(_angles(window, length))
-            for moments, block in zip(parts, _pushed(f, window, length, lags, x), strict=True):
-                moments.add(block, float(length))
-            orbit.forget(length)
+        bar = tqdm(total=steps, desc="response parts", disable=not progress)
+        # Blocks share a window, since every window takes `settle` steps more.
+        per = max(1, longest // lengths[0])
+        for together in (lengths[i : i + per] for i in range(0, len(lengths), per)):
+            window = orbit.window(sum(together) + lags, settle)
+            for length in together:
+                angles.append(_angles(window, length))
+                for moments, block in zip(parts, _pushed(f, window, length, lags, x), strict=True):
+                    moments.add(block, float(length))
+                window = _Window(*(each[length:] for each in window))
+                bar.update(length)
+            orbit.forget(sum(together))
+        bar.close()
         sigma = noise_of(f, u)
     sigma = u.new_zeros(()) if sigma is None else sigma.detach()
     kernels = [_record(moments, steps * len(u), sigma, f.dt) for moments in parts]

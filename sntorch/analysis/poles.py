@@ -141,7 +141,7 @@ def poles(
     U, values, _ = torch.linalg.svd(H, full_matrices=False)
     # What a block adds to the mean is sqrt(B - 1) times smaller than its own deviation.
     scale = (len(others) - 1) ** 0.5
-    noise = max(float(torch.linalg.matrix_norm(_hankel(whole - w), 2)) for w in others) * scale
+    noise = max(_norm(_hankel(whole - w)) for w in others) * scale
     noise = max(noise, 10 * max(H.shape) * torch.finfo(H.dtype).eps * float(values[0]))
     most = len(H) - 1
     if rank is None:
@@ -183,6 +183,11 @@ def _hankel(waves: Tensor) -> Tensor:
     """Return H (L, M * pairs), with about as many rows as there are shifts."""
     rows = len(waves) // 2
     return waves.unfold(0, len(waves) - rows, 1)[:rows].flatten(1)
+
+
+def _norm(H: Tensor) -> float:
+    """Return the 2-norm of a matrix with few rows."""
+    return float(torch.linalg.matrix_norm(H @ H.mT, 2)) ** 0.5
 
 
 def _left(H: Tensor) -> Tensor:

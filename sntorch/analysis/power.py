@@ -110,7 +110,8 @@ def power_spectrum(
     window = torch.hann_window(length, dtype=trajectory.dtype, device=trajectory.device)
     centred = trajectory - trajectory.mean(0)
     pieces = centred.unfold(0, length, length // 2)  # (S, ..., N, L)
-    power = torch.fft.rfft(pieces * window).abs().square().mean(-2)
+    parts = torch.view_as_real(torch.fft.rfft(pieces * window))  # faster than abs, and over
+    power = parts.square().mean(-3).sum(-1)  # neurons first, whose axis is not the innermost
     power *= 2 * dt / window.square().sum()
     power[..., 0] /= 2
     if length % 2 == 0:

@@ -39,6 +39,7 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
+from sntorch.analysis.blocks import cut
 from sntorch.analysis.power import PowerSpectrum, power_spectrum
 from sntorch.analysis.tangents import Interval, TangentWalk
 from sntorch.analysis.timeseries import mean_activity
@@ -50,6 +51,7 @@ from sntorch.results import Result, block_lengths, block_mean
 __all__ = ["LABELS", "Regime", "regime", "scan_regimes"]
 
 _VIEWS = 8  # projections of the state in which recurrence is looked for
+_TOGETHER = 64  # steps of an orbit that are looked at together
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -236,13 +238,18 @@ def _walk(
     mixing /= math.sqrt(n)
     walk.skip(transient)
     growth, views, activity = [], [], []
-    for _ in range(steps):
-        walk.push()
-        growth.append(walk.orthonormalise().diagonal(dim1=-2, dim2=-1).abs().log())
-        views.append(walk.u @ mixing)
-        activity.append(mean_activity(walk.u.unsqueeze(0), f).squeeze(0))
-    stacked = (torch.stack(part) for part in (growth, views, activity))
-    return _Walk(**dict(zip(("growth", "views", "activity"), stacked, strict=True)), state=walk.u)
+    for length in cut(steps, _TOGETHER):
+        triangles, states = [], []
+        for _ in range(length):
+            walk.push()
+            triangles.append(walk.orthonormalise())
+            states.append(walk.u)
+        orbit, R = torch.stack(states), torch.stack(triangles)
+        growth.append(R.diagonal(dim1=-2, dim2=-1).abs().log())
+        views.append(orbit @ mixing)
+        activity.append(mean_activity(orbit, f))
+    joined = (torch.cat(part) for part in (growth, views, activity))
+    return _Walk(**dict(zip(("growth", "views", "activity"), joined, strict=True)), state=walk.u)
 
 
 def _judge(walk: _Walk, dt: float, flow: bool, noisy: bool) -> Regime:

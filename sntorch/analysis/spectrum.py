@@ -127,10 +127,11 @@ def jacobian_spectrum(
     x
         Drive (..., I) at these states.
     k
-        How many eigenvalues and singular values, the largest; all by default.  With k the Jacobian
-        is never formed: Arnoldi iterations through `jvp` and `vjp` find them, also for 1e5 neurons
-        with sparse couplings, and `disk_centre`, `disk_radius` and `symmetry` are estimated from
-        random vectors, to about 1 / sqrt(8 N).  What did not converge is NaN.
+        How many eigenvalues and singular values, the largest; all by default.  With k Arnoldi
+        iterations find them, for more than 512 neurons through `jvp` and `vjp` without forming the
+        Jacobian, also for 1e5 neurons with sparse couplings, and `disk_centre`, `disk_radius` and
+        `symmetry` are estimated from random vectors, to about 1 / sqrt(8 N).  What did not
+        converge is NaN.
 
     Raises
     ------

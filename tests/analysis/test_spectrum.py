@@ -12,7 +12,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.analysis import JacobianSpectrum, jacobian_spectrum
+from sntorch.analysis import JacobianSpectrum, arnoldi, jacobian_spectrum
 
 EXACT: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-12}
 # Central differences know a derivative to 1e-9, an eigenvalue of a non-normal matrix to less.
@@ -296,7 +296,9 @@ def big(n=300, dtype=torch.float64, **settings):
 
 @pytest.mark.parametrize("k", [1, 6])
 @pytest.mark.parametrize("rows", [(), (2,)], ids=str)
-def test_leading_part_is_that_of_the_whole(k, rows):
+@pytest.mark.parametrize("formed", [0, 512])
+def test_leading_part_is_that_of_the_whole(monkeypatch, formed, k, rows):
+    monkeypatch.setattr(arnoldi, "_FORMED", formed)
     f, _ = big(input_size=2)
     u, x = states(*rows, 300), states(*rows, 2)
     part, whole = jacobian_spectrum(f, u, x, k=k), jacobian_spectrum(f, u, x)
