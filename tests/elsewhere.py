@@ -60,4 +60,5 @@ def scope(names, device):
 
     real = builtins.__import__
     given = {**vars(builtins), "__import__": fetch}
-    return names | {"torch": Elsewhere(torch, device), "__builtins__": given}
+    packages = {each.__name__.rpartition(".")[2]: Elsewhere(each, device) for each in (torch, nn)}
+    return names | packages | {"__builtins__": given}

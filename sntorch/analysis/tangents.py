@@ -44,7 +44,8 @@ class AccuracyWarning(UserWarning):
     >>> import sntorch as snt
     >>> shrink = torch.tensor([1.0, 1e-3])
     >>> with warnings.catch_warnings(record=True) as told:
-    ...     warnings.simplefilter("always")
+    ...     warnings.simplefilter("ignore")
+    ...     warnings.simplefilter("always", AccuracyWarning)
     ...     _ = snt.analysis.lyapunov_spectrum(lambda u: shrink * u, torch.ones(2), 40, interval=4)
     >>> [each.category.__name__ for each in told]
     ['AccuracyWarning']
