@@ -43,7 +43,7 @@ from sntorch.results import over_rows
 __all__ = ["ReducedFlow", "reduce_flow"]
 
 _LOOKED_AT = 2000  # states at which the scatter is averaged
-_CHUNK = 2**22  # numbers whose drift is asked for at once
+_CHUNK = 2**17  # numbers whose drift is asked for at once: they stay in the cache
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
