@@ -26,6 +26,7 @@ from sntorch.transfer import Erf, NormalCdf, Sigmoid, Softplus, Tanh, Tanh01, Tr
 
 __all__ = [
     "AVERAGES",
+    "BLOCK",
     "CLOSED",
     "COARSEST",
     "REACH",
@@ -49,7 +50,7 @@ _QUIET = 1e-8  # below this variance differences of f lose too many digits
 _WITNESSES = 8
 _SHIFT = 1e-5  # relative, for the differences of closed forms
 _Array = npt.NDArray[Any]
-_BLOCK = 2**15  # numbers worked on at a time: they stay in the cache
+BLOCK = 2**15  # numbers worked on at a time: they stay in the cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,7 @@ def moments(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) 
         return _closed(transfer, gain, mu, v)
     if float(v.min()) < 1e-20:
         return _at_rest(transfer, gain, mu, v, mesh)
-    rows = max(1, _BLOCK // (mesh + 1))
+    rows = max(1, BLOCK // (mesh + 1))
     if len(v) <= rows:
         return _quadrature(transfer, gain, mu, v, mesh)
     parts = zip(gain.split(rows), mu.split(rows), v.split(rows), strict=True)
@@ -111,7 +112,7 @@ def image(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) ->
         return torch.stack(rows).reshape(2, 3, -1).numpy(force=True)
     h, weight = weights(mesh)
     h, weight = h.to(mu), weight.to(mu)
-    rows = max(1, _BLOCK // (mesh + 1))
+    rows = max(1, BLOCK // (mesh + 1))
     centre, width = (gain * mu).unsqueeze(-1), (gain * v.sqrt()).unsqueeze(-1)
     parts = []
     for at in range(0, len(v), rows):
