@@ -35,6 +35,7 @@ __all__ = [
     "image",
     "intervals",
     "is_closed",
+    "levels",
     "moments",
     "resolved",
     "weights",
@@ -99,6 +100,25 @@ def weights(mesh: int, reach: float = REACH) -> tuple[Tensor, Tensor]:
     w = torch.exp(-h.square() / 2)
     w = w / w.sum()
     return h, torch.stack([w, w * h, w * (h.square() - 1)], -1)
+
+
+def levels(
+    transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int
+) -> tuple[Tensor, Tensor]:
+    """Return the averages (P,) of f and f^2 alone, which is all that a step of the map needs."""
+    if not mesh:
+        m, s = gain * mu, gain.square() * v
+        return transfer.mean(m, s), transfer.second_moment(m, s)
+    h, weight = weights(mesh)
+    h, weight = h.to(mu), weight[:, 0].to(mu)
+    centre, width = (gain * mu).unsqueeze(-1), (gain * v.sqrt()).unsqueeze(-1)
+    rows = max(1, BLOCK // (mesh + 1))
+    found = []
+    for at in range(0, len(v), rows):
+        phi = transfer(torch.addcmul(centre[at : at + rows], width[at : at + rows], h))
+        found.append((phi @ weight, phi.square_() @ weight))
+    mean, square = found[0] if len(found) == 1 else map(torch.cat, zip(*found, strict=True))
+    return mean, square
 
 
 def image(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) -> _Array:

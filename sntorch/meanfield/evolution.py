@@ -19,6 +19,7 @@ of terms is doubled until the covariances of the fields, checked at several time
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import torch
@@ -138,7 +139,7 @@ def evolve(
     return TwoTime(
         mean=history.mu.reshape(*shape, steps + 1),
         covariance=history.D.reshape(*shape, steps + 1, steps + 1),
-        error=history.error().reshape(shape),
+        error=history.error.reshape(shape),
         terms=history.terms,
         arguments=arguments,
         transfer=repr(phi),
@@ -154,7 +155,7 @@ def _doubled(
         if terms is not None or k >= MOST_TERMS:
             return history
         size = 1 + history.D.diagonal(dim1=-2, dim2=-1).amax(-1)
-        if bool((history.error() <= _TOLERANCE * size).all()):
+        if bool((history.error <= _TOLERANCE * size).all()):
             return history
         k *= 2
 
@@ -179,7 +180,7 @@ class History:
         p, D = self.p, self.D
         leak, power = p.leak.unsqueeze(-1), p.std.square().unsqueeze(-1)
         for t in range(self.steps):
-            self.a[..., t], self.rest[:, t] = self._expand(t, self.terms, 1)
+            self.a[..., t : t + 1], self.rest[:, t : t + 1] = self._expand(t, t + 1, self.terms, 1)
             field = power * self._pairs(t, self.a, self.rest) + p.static.unsqueeze(-1)
             cross = _scan(field, p.leak)
             # X(s, t) sums the fields before s: one place further than the scan.
@@ -195,11 +196,14 @@ class History:
             self.mu[:, t + 1] = p.leak * self.mu[:, t] + mean
         return self
 
-    def _expand(self, t: int, terms: int, finer: int) -> tuple[Tensor, Tensor]:
-        p, v = self.p, self.D[:, t, t]
-        mesh = finer * int(intervals(p.gain, v, self.fine).max())
-        a, mass = coefficients(self.phi, p.gain, self.mu[:, t], v, mesh, terms)
-        return a, (mass - a.square().sum(-1)).clamp(min=0).sqrt()
+    def _expand(self, start: int, end: int, terms: int, finer: int) -> tuple[Tensor, Tensor]:
+        """Return the coefficients (P, terms, L) of L times, and what is left (P, L)."""
+        v = self.D.diagonal(dim1=-2, dim2=-1)[:, start:end]
+        gain, mu = self.p.gain.repeat_interleave(end - start), self.mu[:, start:end].flatten()
+        mesh = finer * int(intervals(gain, v.flatten(), self.fine).max())
+        a, mass = coefficients(self.phi, gain, mu, v.flatten(), mesh, terms)
+        rest = (mass - a.square().sum(-1)).clamp(min=0).sqrt()
+        return a.reshape(*v.shape, terms).mT, rest.reshape(v.shape)
 
     def _pairs(self, t: int, a: Tensor, rest: Tensor) -> Tensor:
         """Return E f(u_t) f(u_s) (P, t + 1) for all s <= t."""
@@ -209,13 +213,12 @@ class History:
         series = powers(a[..., : t + 1] * a[..., t : t + 1], rho)
         return series + rest[:, : t + 1] * rest[:, t : t + 1] * rho.pow(a.shape[1] + 1)
 
+    @functools.cached_property
     def error(self) -> Tensor:
         """Return the largest change (P,) of the fields' covariance with twice terms and mesh."""
         worst = torch.zeros_like(self.p.gain)
         times = torch.linspace(0, self.steps - 1, min(_CHECKED, self.steps)).long().tolist()
-        every = [self._expand(t, 2 * self.terms, 2) for t in range(self.steps)]
-        a = torch.stack([each[0] for each in every], -1)
-        rest = torch.stack([each[1] for each in every], -1)
+        a, rest = self._expand(0, self.steps, 2 * self.terms, 2)
         for t in times:
             change = self._pairs(t, a, rest) - self._pairs(t, self.a, self.rest)
             worst = torch.maximum(worst, (self.p.std.square() * change.abs().amax(-1)))
