@@ -218,11 +218,12 @@ def _smoothed(field: Tensor, kernel: tuple[Tensor, Tensor] | None) -> Tensor:
     if kernel is None:
         return field
     first, second = kernel
-    return torch.einsum("jb,...ibd->...ijd", second, torch.einsum("ia,...abd->...ibd", first, field))
+    spread = torch.einsum("ia,...abd->...ibd", first, field)
+    return torch.einsum("jb,...ibd->...ijd", second, spread)
 
 
 def _histogram(points: list[Tensor], weights: list[Tensor], edges: Tensor) -> Tensor:
-    """Return the mean weight (G, bins, bins, d) that the points (t, 2) of a group put into cells."""
+    """Return the mean weight (G, bins, bins, d) that the points (t, 2) of groups put into cells."""
     bins, y, weight = edges.shape[1] - 1, torch.cat(points), torch.cat(weights)
     cell = [torch.bucketize(y[:, a].contiguous(), edges[a]) - 1 for a in (0, 1)]
     inside = ((cell[0] >= 0) & (cell[0] < bins) & (cell[1] >= 0) & (cell[1] < bins)).nonzero()[:, 0]

@@ -17,6 +17,7 @@ correlated noise and unequal leaks what they give is the `rest`).  Terms may be 
 from __future__ import annotations
 
 import dataclasses
+
 import torch
 from torch import Tensor
 
