@@ -49,7 +49,7 @@ class TwoTime(Result):
     error: Tensor
     """(...), largest change of a covariance of the field when terms and mesh are doubled."""
     terms: int
-    """Terms of the Hermite series that this took."""
+    """Terms of the Hermite series that this took; the most of all problems."""
     arguments: dict[str, Tensor]
     """Every argument of the call, of the broadcast shape."""
     transfer: str
@@ -135,12 +135,12 @@ def evolve(
     mu, v = (s.expand(shape).reshape(-1) for s in start)
     if terms is not None:
         checks.count("terms", terms, low=2)
-    history = _doubled(phi, p, mu, v, steps, terms)
+    found = _doubled(phi, p, mu, v, steps, terms)
     return TwoTime(
-        mean=history.mu.reshape(*shape, steps + 1),
-        covariance=history.D.reshape(*shape, steps + 1, steps + 1),
-        error=history.error.reshape(shape),
-        terms=history.terms,
+        mean=found.mu.reshape(*shape, steps + 1),
+        covariance=found.D.reshape(*shape, steps + 1, steps + 1),
+        error=found.error.reshape(shape),
+        terms=found.terms,
         arguments=arguments,
         transfer=repr(phi),
     )
@@ -149,15 +149,17 @@ def evolve(
 def _doubled(
     phi: Transfer, p: Parameters, mu: Tensor, v: Tensor, steps: int, terms: int | None
 ) -> History:
-    k = terms or TERMS
-    while True:
-        history = History(phi, p, mu, v, steps, k).run()
-        if terms is not None or k >= MOST_TERMS:
-            return history
+    """Return the histories of all problems, of which each has as many terms as it needs."""
+    found = history = History(phi, p, mu, v, steps, terms or TERMS).run()
+    rows = torch.arange(len(v), device=v.device)
+    while terms is None and history.terms < MOST_TERMS:
         size = 1 + history.D.diagonal(dim1=-2, dim2=-1).amax(-1)
-        if bool((history.error <= _TOLERANCE * size).all()):
-            return history
-        k *= 2
+        rows = rows[~(history.error <= _TOLERANCE * size)]
+        if not len(rows):
+            break
+        history = History(phi, p.take(rows), mu[rows], v[rows], steps, 2 * history.terms).run()
+        found.take(rows, history)
+    return found
 
 
 class History:
@@ -195,6 +197,11 @@ class History:
             mean = p.mean * self.a[:, 0, t] - p.threshold
             self.mu[:, t + 1] = p.leak * self.mu[:, t] + mean
         return self
+
+    def take(self, rows: Tensor, other: History) -> None:
+        """Take over problems that were solved with more terms."""
+        self.mu[rows], self.D[rows], self.terms = other.mu, other.D, other.terms
+        self.error[rows] = other.error
 
     def _expand(self, start: int, end: int, terms: int, finer: int) -> tuple[Tensor, Tensor]:
         """Return the coefficients (P, terms, L) of L times, and what is left (P, L)."""
