@@ -35,30 +35,12 @@ from sntorch.couplings.layers import Coupling
 from sntorch.couplings.normals import fits
 from sntorch.differentiable import transformed
 from sntorch.dynamics import Dynamics, check_bounded, enter, noise_of, rollout
+from sntorch.quantities import DOMAIN, FREE, checked, in_domain, inside
 from sntorch.transfer import Transfer, as_transfer
 
 __all__ = ["SNTCell"]
 
-_DOMAIN = {
-    "gain": (-torch.inf, torch.inf),
-    "leak": (0.0, 1.0),
-    "threshold": (-torch.inf, torch.inf),
-    "noise": (0.0, torch.inf),
-}
-"""Quantities of a neuron and their domains [low, high)."""
-
-_FREE: dict[str, tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    "leak": ("raw_leak", torch.logit, lambda free: _below_one(torch.sigmoid(free))),
-    "noise": (
-        "raw_noise",
-        lambda value: value + (-torch.expm1(-value)).log(),
-        nn.functional.softplus,
-    ),
-}
-"""Quantities that are trained through another parameter, which may take any value, so that their
-domain cannot be left: its name, the way there, and the way back."""
-
-_TRAINABLE = ("coupling", "input_weight", *_DOMAIN)
+_TRAINABLE = ("coupling", "input_weight", *DOMAIN)
 
 
 @final
@@ -135,7 +117,7 @@ class SNTCell(Dynamics):
         like = layers.entries(J) if isinstance(J, Coupling) else J
         given = {"gain": gain, "leak": leak, "threshold": threshold, "noise": noise}
         values: dict[str, Tensor | None] = {
-            name: self._checked(name, value, like) for name, value in given.items()
+            name: checked(name, value, like, self.size) for name, value in given.items()
         }
         spread = checks.number("input_std", input_std, low=0)
         values["input_weight"] = _draw_input_weight(like, self.size, input_size, spread)
@@ -171,7 +153,7 @@ class SNTCell(Dynamics):
         return self.size
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in _DOMAIN and not isinstance(value, nn.Parameter):
+        if name in DOMAIN and not isinstance(value, nn.Parameter):
             self._fill(name, value)
         else:
             super().__setattr__(name, value)  # pyright: ignore[reportArgumentType]
@@ -280,12 +262,12 @@ class SNTCell(Dynamics):
 
     def check_entry(self, name: str, values: Tensor) -> Tensor:
         """Return `values` if they are in the domain of the quantity `name`."""
-        return _in_domain(name, values) if name in _DOMAIN else values
+        return in_domain(name, values) if name in DOMAIN else values
 
     def extra_repr(self) -> str:
         """Say what the cell is, in one line."""
         parts = [f"size={self.size}", f"input_size={self.input_size}", f"transfer={self.transfer}"]
-        parts += [f"{name}={_shown(getattr(self, name))}" for name in _DOMAIN]
+        parts += [f"{name}={_shown(getattr(self, name))}" for name in DOMAIN]
         return ", ".join(parts)
 
     def _drive(self, x: Tensor) -> Tensor:
@@ -301,34 +283,25 @@ class SNTCell(Dynamics):
         # Not by torch's register functions: they refuse a name that is a class attribute.
         if value is None or not trainable:
             self._buffers[name] = value
-        elif name in _FREE:
-            free_name, to_free, _ = _FREE[name]
-            self._parameters[free_name] = nn.Parameter(to_free(_inside(name, value)))
+        elif name in FREE:
+            free_name, to_free, _ = FREE[name]
+            self._parameters[free_name] = nn.Parameter(to_free(inside(name, value)))
         else:
             self._parameters[name] = nn.Parameter(value)
 
     def _quantity(self, name: str) -> Tensor:
         value = self._buffers.get(name)
         if value is None:
-            free_name, _, from_free = _FREE[name]
+            free_name, _, from_free = FREE[name]
             value = from_free(getattr(self, free_name))
         return value
 
-    def _checked(self, name: str, value: object, like: Tensor) -> Tensor:
-        try:
-            new = torch.as_tensor(value, dtype=like.dtype, device=like.device).detach().clone()
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{name}: expected a number or a tensor, got {value!r}") from error
-        if new.shape not in (torch.Size(()), torch.Size((self.size,))):
-            raise ValueError(f"{name}: expected a number or ({self.size},), got {tuple(new.shape)}")
-        return _in_domain(name, checks.finite(name, new))
-
     def _fill(self, name: str, value: object) -> None:
         kept: Tensor = getattr(self, name)
-        new = self._checked(name, value, like=kept)
-        if name in _FREE and name not in self._buffers:
-            free_name, to_free, _ = _FREE[name]
-            kept, new = getattr(self, free_name), to_free(_inside(name, new))
+        new = checked(name, value, kept, self.size)
+        if name in FREE and name not in self._buffers:
+            free_name, to_free, _ = FREE[name]
+            kept, new = getattr(self, free_name), to_free(inside(name, new))
         with torch.no_grad():
             if new.ndim == 0 or new.shape == kept.shape:
                 kept.copy_(new)
@@ -359,29 +332,6 @@ def _draw_input_weight(like: Tensor, size: int, input_size: int, std: float) -> 
         return None
     W = torch.randn(size, input_size, dtype=like.dtype, device=like.device)
     return W * (std / input_size**0.5)
-
-
-def _in_domain(name: str, values: Tensor) -> Tensor:
-    low, high = _DOMAIN[name]
-    outside = values[(values < low) | (values >= high)]
-    if outside.numel():
-        raise ValueError(f"{name}: expected numbers in [{low}, {high}), got {outside[0].item()}")
-    return values
-
-
-def _inside(name: str, value: Tensor) -> Tensor:
-    """Return `value` if it is inside its domain: no free parameter reaches the boundary."""
-    if bool((value <= 0).any()):
-        raise ValueError(
-            f"{name}: expected numbers in (0, {_DOMAIN[name][1]}), since {name} is trainable, "
-            f"got {value.min().item()}"
-        )
-    return value
-
-
-def _below_one(value: Tensor) -> Tensor:
-    # In float32 a sigmoid rounds to 1 beyond 17.
-    return value.clamp(max=1 - torch.finfo(value.dtype).eps)
 
 
 def _number(quantity: Tensor) -> float | None:

@@ -87,7 +87,7 @@ def test_wrong_values_are_refused_before_training(tmp_path):
     for message, (status, output) in zip(messages.values(), found, strict=True):
         assert status != 0
         assert message in output
-        assert "Epoch 0" not in output
+        assert "epoch 1" not in output
     assert blocked.read_text() == ""
     assert not list(tmp_path.rglob("*.ckpt"))
 

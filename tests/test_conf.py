@@ -126,7 +126,14 @@ def test_a_potential_experiment_builds_its_learner(name, monkeypatch):
 def test_every_study_has_a_configuration():
     folder = pathlib.Path(sntorch.studies.__file__).parent
     shared = {"__init__", "claims", "contenders", "ensembles", "searches", "solvable", "study"}
-    shared |= {"gain_curves", "gradients", "peaks", "potential_contest", "potential_growth"}
+    shared |= {
+        "gain_curves",
+        "gradients",
+        "findings",
+        "peaks",
+        "potential_contest",
+        "potential_growth",
+    }
     files = {path.stem for path in folder.glob("*.py")} - shared
     assert files == set(STUDIES) - {"plastic"}  # another setting of `gain_sweep`
 

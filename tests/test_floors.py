@@ -32,8 +32,11 @@ FLOORS = [
         "flows",
         "transfer",
         "couplings",
+        "quantities",
     },
     {
+        "captured",
+        "forward",
         "reverse",
         "orbits",
         "cells",
@@ -49,6 +52,8 @@ FLOORS = [
     {"plot", "training", "studies", "validation", "loading", "sweeps", "commands", "cli"},
 ]
 SAME_FLOOR = {
+    ("forward", "captured"),
+    ("orbits", "forward"),
     ("orbits", "reverse"),
     ("cells", "orbits"),
     ("networks", "cells"),

@@ -321,7 +321,7 @@ def test_the_noise_of_a_step_is_one_draw_in_the_shape_of_the_state(make, monkeyp
         first = orbit(slice(0, 7), stream=stream)
         snt.analysis.max_lyapunov(cell, u, 5, x=x[0, 0])  # somebody looks
         same(torch.cat([first, orbit(slice(7, 12), first[-1], stream)]), whole)
-        monkeypatch.setattr("sntorch.orbits._BLOCK", 5)
+        monkeypatch.setattr("sntorch.forward._BLOCK", 5)
         same(orbit(), whole)
 
 

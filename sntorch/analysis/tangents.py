@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
+from sntorch.analysis.orthonormal import decades, orthonormal
 from sntorch.dynamics import Dynamics, add_noise, drive_at, noise_of
 
 __all__ = ["AccuracyWarning", "Interval", "TangentWalk", "own_stream", "random_frame"]
@@ -141,6 +142,7 @@ class TangentWalk:
         self.sigma, self.generator, self.interval = noise_of(f, u), generator, interval
         self.step = 0
         self.V = torch.linalg.qr(random_frame(u, k)).Q
+        interval.target = min(interval.target, decades(self.V))
         self.volume = volume and k == u.shape[-1]
 
     @property
@@ -187,7 +189,7 @@ class TangentWalk:
         ValueError
             If state or frame have left the finite numbers; the step is named.
         """
-        self.V, R = torch.linalg.qr(self.V)
+        self.V, R = orthonormal(self.V)
         # R tells all: what is not finite in V is not finite in R.  A sum is enough to see it.
         if not math.isfinite((R.detach().sum() + self.u.detach().sum()).item()):
             raise ValueError(

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from html import escape
 
-from sntorch.studies.claims import Finding
+from sntorch.studies.findings import Finding
 
 __all__ = ["Chapter", "page"]
 

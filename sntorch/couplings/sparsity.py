@@ -18,7 +18,7 @@ from sntorch.couplings.products import csr
 __all__ = ["sparse"]
 
 _MOST = 2**31 - 1  # couplings that int32 indices can count
-_BLOCK = 2**20  # couplings whose neurons are chosen at a time
+_BLOCK = 2**18  # couplings whose neurons are chosen at a time
 
 
 def sparse(

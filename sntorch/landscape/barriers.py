@@ -170,7 +170,7 @@ def wells(density: Density, *, depth: float = 0.5) -> Wells:
     place = {root: i for i, root in enumerate(order)}
     k = len(order)
     points = density.grid.points.reshape(-1, density.grid.dimension)
-    through = torch.tensor(order).expand(k, k).clone()
+    through = torch.tensor(order, device="cpu").expand(k, k).clone()
     through.fill_diagonal_(0)
     groups = [{root} for root in order]
     for cell, one, other in meetings:
@@ -180,7 +180,7 @@ def wells(density: Density, *, depth: float = 0.5) -> Wells:
                 through[place[a], place[b]] = through[place[b], place[a]] = cell
         groups.remove(second)
         first |= second
-    through.diagonal().copy_(torch.tensor(order))
+    through.diagonal().copy_(torch.tensor(order, device="cpu"))
     P = density.density.reshape(-1) * density.grid.volume
     return Wells(
         minima=points[order],
@@ -243,7 +243,7 @@ def _highest_inside(density: Density, cycle: Tensor) -> Tensor:
 
 def _inside(points: Tensor, cycle: Tensor) -> Tensor:
     """Tell which points a ray from enters the closed line an odd number of times."""
-    inside = torch.zeros(len(points), dtype=torch.bool)
+    inside = torch.zeros(len(points), dtype=torch.bool, device=points.device)
     x, y = points.unbind(-1)
     for (ax, ay), (bx, by) in zip(cycle.tolist(), cycle.roll(-1, 0).tolist(), strict=True):
         if ay != by:

@@ -92,7 +92,7 @@ class Grid:
     def axes(self) -> tuple[Tensor, ...]:
         """Centres of the cells along every axis, d tensors (cells[a],)."""
         return tuple(
-            a + h * (torch.arange(n, dtype=torch.float64) + 0.5)
+            a + h * (torch.arange(n, dtype=torch.float64, device="cpu") + 0.5)
             for a, h, n in zip(self.low, self.spacing, self.cells, strict=True)
         )
 
@@ -134,14 +134,14 @@ def values_on(flow: Flow, points: Tensor, x: Tensor | None) -> Tensor:
 def kind_of(module: nn.Module) -> dict[str, Any]:
     """Return dtype and device of the numbers of a module, float64 on the CPU if it has none."""
     numbers = (n for n in (*module.parameters(), *module.buffers()) if n.is_floating_point())
-    like = next(numbers, torch.empty(0, dtype=torch.float64))
+    like = next(numbers, torch.empty(0, dtype=torch.float64, device="cpu"))
     return {"dtype": like.dtype, "device": like.device}
 
 
 def diffusion_of(flow: Flow, size: int) -> Tensor:
     """Return D of a flow, scalar, (N,) or (N, N), checked, as float64 on the CPU."""
     D = checked_diffusion(flow.diffusion, size)
-    return torch.as_tensor(D, dtype=torch.float64).detach().cpu()
+    return torch.as_tensor(D, dtype=torch.float64, device="cpu").detach()
 
 
 def _corner(name: str, value: Sequence[float]) -> tuple[float, ...]:

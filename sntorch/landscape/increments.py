@@ -150,7 +150,7 @@ def estimate_flow(
     design = Design(chosen, states, smoothing)
     both = design.fit(lagged)
     n = u.shape[-1]
-    eye = torch.eye(n, dtype=torch.float64)
+    eye = torch.eye(n).to(u)
     weights = torch.cat([2 * eye, -eye] if order == 2 else [eye, 0 * eye])
     drift = both.mixed(weights)
     variation = [_scaled(left, dt) for left in design.residuals(both, lagged)]
@@ -207,7 +207,7 @@ def _covariances(variation: list[Tensor], order: int, count: int) -> tuple[Tenso
         lost = total / max(total - (lag + 1) * count, 1)  # overlapping steps lose as much twice
         parts.append(torch.stack([lost * v.T @ v / len(v) for v in scaled]))
     each = 2 * parts[0] - parts[1] if order == 2 else parts[0]
-    weight = torch.tensor([len(v) / total for v in variation], dtype=torch.float64)
+    weight = torch.tensor([len(v) for v in variation]).to(each) / total
     first, second = (torch.einsum("g,gij->ij", weight, part) for part in parts)
     return first, second, mean_and_error(each)[1]
 
@@ -216,7 +216,7 @@ def _noisy_part(
     D: Tensor, first: Tensor, second: Tensor, kind: str, eps: float
 ) -> tuple[Tensor, Tensor]:
     """Return D without the directions in which nothing diffuses, and the scaling of all (N,)."""
-    eye = torch.eye(len(D), dtype=D.dtype)
+    eye = torch.eye(len(D)).to(D)
     axes = torch.linalg.eigh(first).eigenvectors if kind == "matrix" else eye
     one, two = ((axes * (part @ axes)).sum(0) for part in (first, second))
     still = one <= 1e-12 * one.max()

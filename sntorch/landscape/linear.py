@@ -148,7 +148,7 @@ def linear_map(M: Tensor, noise: float | Tensor = 1.0, *, dt: float = 1.0) -> Li
     checks.finite("noise", sigma)
     S = diffusion_matrix("noise", sigma @ sigma.T if sigma.ndim == 2 else sigma.square(), n)
     exact = M.detach().double().cpu()
-    eye = torch.eye(n, dtype=torch.float64)
+    eye = torch.eye(n).to(exact)
     A = exact - eye
     # The flow (M - 1) (M + 1)^-1 has the same covariance: Cayley's transform.
     inverse = torch.linalg.inv_ex(exact + eye).inverse

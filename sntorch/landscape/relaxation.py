@@ -149,11 +149,10 @@ def _distribution(grid: Grid, start: Tensor) -> NDArray[Any]:
     if value.shape == (grid.dimension,) and value.shape != grid.cells:
         if not bool(grid.inside(value)):
             raise ValueError(f"start: expected a state in the box, got {value.tolist()}")
-        p = torch.zeros(grid.cells, dtype=torch.float64)
-        low, h = torch.tensor(grid.low).double(), torch.tensor(grid.spacing).double()
-        last = torch.tensor(grid.cells) - 1
-        p[tuple(((value - low) / h).long().minimum(last).tolist())] = 1
-        return p.reshape(-1).numpy()
+        p = np.zeros(grid.cells)
+        place = (value.numpy() - grid.low) / grid.spacing
+        p[tuple(np.minimum(place.astype(int), np.subtract(grid.cells, 1)))] = 1
+        return p.reshape(-1)
     if value.shape != grid.cells:
         shape = tuple(value.shape)
         raise ValueError(f"start: expected {grid.cells} or ({grid.dimension},), got {shape}")

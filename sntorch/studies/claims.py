@@ -9,28 +9,14 @@ theory is one of infinitely many neurons, the size of the networks.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-__all__ = ["CLAIMS", "Claim", "Finding", "judge"]
+from sntorch.studies.findings import Finding, Scalars, above, below, near, ordered, series
 
-Scalars = Mapping[str, float]
-Judge = Callable[[Scalars], list["Finding"]]
+__all__ = ["CLAIMS", "Claim", "judge"]
 
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """One number beside what it should be."""
-
-    what: str
-    """Which number."""
-    measured: str
-    """The number."""
-    expected: str
-    """What it should be."""
-    agrees: bool
-    """Whether it is."""
+Judge = Callable[[Scalars], list[Finding]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,37 +64,6 @@ def _claim(name: str, source: str, text: str) -> Callable[[Judge], None]:
     return register
 
 
-def _near(what: str, measured: float, expected: float, tolerance: float) -> Finding:
-    """Return whether two numbers are as near as they should be; NaN is not."""
-    agrees = abs(measured - expected) <= tolerance
-    return Finding(what, f"{measured:.4g}", f"{expected:.4g} ± {tolerance:.2g}", agrees)
-
-
-def _above(what: str, measured: float, bound: float) -> Finding:
-    return Finding(what, f"{measured:.4g}", f"> {bound:.4g}", measured > bound)
-
-
-def _below(what: str, measured: float, bound: float) -> Finding:
-    return Finding(what, f"{measured:.4g}", f"< {bound:.4g}", measured < bound)
-
-
-def _ordered(what: str, values: list[float], rising: bool = True) -> Finding:
-    """Return whether finite numbers only rise, or only fall."""
-    values = [value for value in values if math.isfinite(value)]
-    steps = [b - a if rising else a - b for a, b in itertools.pairwise(values)]
-    shown = ", ".join(f"{value:.3g}" for value in values)
-    return Finding(what, shown, "rising" if rising else "falling", min(steps, default=-1.0) > 0)
-
-
-def _series(found: Scalars, name: str) -> dict[float, float]:
-    """Return the values of ``name/number`` by the number, in ascending order."""
-    start = f"{name}/"
-    parts = [(float(k.removeprefix(start)), v) for k, v in found.items() if k.startswith(start)]
-    if not parts:
-        raise KeyError(name)
-    return dict(sorted(parts))
-
-
 @_claim(
     "studies/route_to_chaos",
     "Doyon, Cessac, Quoy and Samuelides 1993; Cessac 2020",
@@ -118,9 +73,9 @@ def _series(found: Scalars, name: str) -> dict[float, float]:
 def _(found: Scalars) -> list[Finding]:
     name = "largest exponent at gain {} (nats / step)"
     return [
-        _near(name.format("1.0, fixed point"), found["max/1"], -0.0134, 0.001),
-        _near(name.format("1.1, closed curve"), found["max/1.1"], 0.0, 0.001),
-        _near(name.format("1.4, chaos"), found["max/1.4"], 0.0197, 0.005),
+        near(name.format("1.0, fixed point"), found["max/1"], -0.0134, 0.001),
+        near(name.format("1.1, closed curve"), found["max/1.1"], 0.0, 0.001),
+        near(name.format("1.4, chaos"), found["max/1.4"], 0.0197, 0.005),
     ]
 
 
@@ -130,10 +85,10 @@ def _(found: Scalars) -> list[Finding]:
     "The largest exponent of a large random network is the one of its mean field.",
 )
 def _(found: Scalars) -> list[Finding]:
-    distance = _series(found, "distance")
+    distance = series(found, "distance")
     return [
-        _ordered("mean distance to theory as N grows", list(distance.values()), rising=False),
-        _below(f"distance at N = {max(distance):g} (nats / step)", distance[max(distance)], 0.02),
+        ordered("mean distance to theory as N grows", list(distance.values()), rising=False),
+        below(f"distance at N = {max(distance):g} (nats / step)", distance[max(distance)], 0.02),
     ]
 
 
@@ -144,12 +99,12 @@ def _(found: Scalars) -> list[Finding]:
     sqrt(8 g^2 / (9 pi) - 1).""",
 )
 def _(found: Scalars) -> list[Finding]:
-    critical = _series(found, "critical")
+    critical = series(found, "critical")
     gain = max(critical)
     expected = math.sqrt(8 * gain**2 / (9 * math.pi) - 1)
     return [
-        _ordered("critical noise as the gain grows", list(critical.values())),
-        _near(f"critical noise at gain {gain:g}", critical[gain], expected, 0.1 * expected),
+        ordered("critical noise as the gain grows", list(critical.values())),
+        near(f"critical noise at gain {gain:g}", critical[gain], expected, 0.1 * expected),
     ]
 
 
@@ -160,8 +115,8 @@ def _(found: Scalars) -> list[Finding]:
 )
 def _(found: Scalars) -> list[Finding]:
     return [
-        _near("smallest chaotic gain of the grid", found["onset"], 1.0, 0.05),
-        _above("critical noise at the largest gain", found["border"], 0.5),
+        near("smallest chaotic gain of the grid", found["onset"], 1.0, 0.05),
+        above("critical noise at the largest gain", found["border"], 0.5),
     ]
 
 
@@ -172,11 +127,11 @@ def _(found: Scalars) -> list[Finding]:
     temperature vanishes; sampled networks follow the replica-symmetric solution.""",
 )
 def _(found: Scalars) -> list[Finding]:
-    distance, energy = _series(found, "distance"), _series(found, "energy")
+    distance, energy = series(found, "distance"), series(found, "energy")
     size = max(distance)
     return [
-        _below(f"largest distance of q to theory, N = {size:g}", distance[size], 0.06),
-        _below(f"largest deviation of E/N from T/2, N = {size:g}", energy[size], 0.1),
+        below(f"largest distance of q to theory, N = {size:g}", distance[size], 0.06),
+        below(f"largest deviation of E/N from T/2, N = {size:g}", energy[size], 0.1),
     ]
 
 
@@ -188,9 +143,9 @@ def _(found: Scalars) -> list[Finding]:
 )
 def _(found: Scalars) -> list[Finding]:
     names = ("typical", "attractor", "canonical")
-    gains = list(_series(found, "typical"))
+    gains = list(series(found, "typical"))
     return [
-        _ordered(f"{', '.join(names)} at gain {gain:g}", [found[f"{n}/{gain:g}"] for n in names])
+        ordered(f"{', '.join(names)} at gain {gain:g}", [found[f"{n}/{gain:g}"] for n in names])
         for gain in (gains[0], gains[-1])
     ]
 
@@ -204,9 +159,9 @@ def _(found: Scalars) -> list[Finding]:
 )
 def _(found: Scalars) -> list[Finding]:
     return [
-        _below("largest exponent after learning (nats / step)", found["exponent/learning"], 0.0),
-        _near("exponent where it is most sensitive", found["peak_exponent/learning"], 0.0, 0.06),
-        _near("the same of the control", found["peak_exponent/forgetting"], 0.0, 0.06),
+        below("largest exponent after learning (nats / step)", found["exponent/learning"], 0.0),
+        near("exponent where it is most sensitive", found["peak_exponent/learning"], 0.0, 0.06),
+        near("the same of the control", found["peak_exponent/forgetting"], 0.0, 0.06),
     ]
 
 
@@ -218,8 +173,8 @@ def _(found: Scalars) -> list[Finding]:
 def _(found: Scalars) -> list[Finding]:
     tolerance = 0.005 + 3 * found["distance_stderr"]
     return [
-        _above("largest exponent after learning (nats / step)", found["exponent"], 0.05),
-        _near("its distance to the mean field", found["distance"], 0.0, tolerance),
+        above("largest exponent after learning (nats / step)", found["exponent"], 0.05),
+        near("its distance to the mean field", found["distance"], 0.0, tolerance),
     ]
 
 
@@ -229,10 +184,10 @@ def _(found: Scalars) -> list[Finding]:
     """A Hopfield network recalls up to 0.138 patterns per neuron; asymmetry lowers that.""",
 )
 def _(found: Scalars) -> list[Finding]:
-    capacity = _series(found, "capacity")
+    capacity = series(found, "capacity")
     return [
-        _near("load at half recall without asymmetry", capacity[0.0], 0.138, 0.03),
-        _ordered("capacity as the asymmetry grows", list(capacity.values()), rising=False),
+        near("load at half recall without asymmetry", capacity[0.0], 0.138, 0.03),
+        ordered("capacity as the asymmetry grows", list(capacity.values()), rising=False),
     ]
 
 
@@ -244,7 +199,7 @@ def _(found: Scalars) -> list[Finding]:
 )
 def _(found: Scalars) -> list[Finding]:
     return [
-        _below(f"share of wrong bits, {kind}", found[f"plastic/{kind}"], found[f"twin/{kind}"])
+        below(f"share of wrong bits, {kind}", found[f"plastic/{kind}"], found[f"twin/{kind}"])
         for kind in ("random bits", "digits")
     ]
 
@@ -256,7 +211,7 @@ def _(found: Scalars) -> list[Finding]:
 )
 def _(found: Scalars) -> list[Finding]:
     return [
-        _near("exponent where memory is largest (nats / step)", found["peak/exponent"], 0.0, 0.1)
+        near("exponent where memory is largest (nats / step)", found["peak/exponent"], 0.0, 0.1)
     ]
 
 
@@ -268,8 +223,8 @@ def _(found: Scalars) -> list[Finding]:
 )
 def _(found: Scalars) -> list[Finding]:
     return [
-        _near("response of neuron 1 to neuron 6 after 2 steps", found["kernel/2/1/6"], 1.354, 0.03),
-        _below("variation of spectra, large network", found["large/spectra"], found["large/chi"]),
+        near("response of neuron 1 to neuron 6 after 2 steps", found["kernel/2/1/6"], 1.354, 0.03),
+        below("variation of spectra, large network", found["large/spectra"], found["large/chi"]),
     ]
 
 
@@ -281,7 +236,7 @@ def _(found: Scalars) -> list[Finding]:
 )
 def _(found: Scalars) -> list[Finding]:
     name = "received less predicted, in standard errors (rms)"
-    return [_near(name, found["residual"], 1.0, 0.1)]
+    return [near(name, found["residual"], 1.0, 0.1)]
 
 
 @_claim(
@@ -292,8 +247,8 @@ def _(found: Scalars) -> list[Finding]:
 )
 def _(found: Scalars) -> list[Finding]:
     return [
-        _ordered("entropy production", list(_series(found, "entropy_production").values())),
-        _ordered("period", list(_series(found, "period").values()), rising=False),
+        ordered("entropy production", list(series(found, "entropy_production").values())),
+        ordered("period", list(series(found, "period").values()), rising=False),
     ]
 
 
@@ -305,8 +260,8 @@ def _(found: Scalars) -> list[Finding]:
 )
 def _(found: Scalars) -> list[Finding]:
     return [
-        _above("barrier from the mean along the cycle (nats)", found["barrier"], 1.0),
-        _above("entropy production (nats / unit of time)", found["entropy_production"], 0.0),
+        above("barrier from the mean along the cycle (nats)", found["barrier"], 1.0),
+        above("entropy production (nats / unit of time)", found["entropy_production"], 0.0),
     ]
 
 
@@ -317,11 +272,11 @@ def _(found: Scalars) -> list[Finding]:
     sequence, at the cost of entropy production.""",
 )
 def _(found: Scalars) -> list[Finding]:
-    direction = _series(found, "directedness")
+    direction = series(found, "directedness")
     return [
-        _near("directedness without asymmetry", direction[0.0], 0.0, 0.2),
-        _above("largest directedness with it", max(direction.values()), 0.5),
-        _ordered("entropy production", list(_series(found, "entropy_production").values())),
+        near("directedness without asymmetry", direction[0.0], 0.0, 0.2),
+        above("largest directedness with it", max(direction.values()), 0.5),
+        ordered("entropy production", list(series(found, "entropy_production").values())),
     ]
 
 
@@ -333,7 +288,7 @@ def _(found: Scalars) -> list[Finding]:
 )
 def _(found: Scalars) -> list[Finding]:
     return [
-        _near(f"{what}, N = {n} (excess over exact)", found[f"linear/{n}/{part}"], 0.0, allowed)
+        near(f"{what}, N = {n} (excess over exact)", found[f"linear/{n}/{part}"], 0.0, allowed)
         for n, allowed in ((64, 0.03), (256, 0.03))
         for part, what in (("train", "training states"), ("test", "test states"))
     ]
@@ -349,7 +304,7 @@ def _(found: Scalars) -> list[Finding]:
 def _(found: Scalars) -> list[Finding]:
     name = "error of V over its spread, {}"
     return [
-        _below(name.format(system), found[f"{system}/EPR/error"], 0.1)
+        below(name.format(system), found[f"{system}/EPR/error"], 0.1)
         for system in ("double well", "linear", "Hopfield")
     ]
 
@@ -364,8 +319,8 @@ def _(found: Scalars) -> list[Finding]:
     late = "seconds saved by the learned potential, less twice their error, 24 units"
     saved = found["saved/24"] - 2 * found["saved_stderr/24"]
     return [
-        _near("slow points found, 24 units", found["points/direct/24"], 25.0, 3.0),
-        _below(late, saved, 0.0),
+        near("slow points found, 24 units", found["points/direct/24"], 25.0, 3.0),
+        below(late, saved, 0.0),
     ]
 
 
@@ -378,7 +333,7 @@ def _(found: Scalars) -> list[Finding]:
 def _(found: Scalars) -> list[Finding]:
     name = "accuracy, flossed less plain"
     return [
-        _above(name, found["difference"], 4 * found["difference_stderr"]),
-        _near("accuracy of plain networks", found["plain/accuracy"], 0.5, 0.02),
-        _near("exponent after flossing (target 0)", found["flossed/exponent_before"], 0.0, 0.02),
+        above(name, found["difference"], 4 * found["difference_stderr"]),
+        near("accuracy of plain networks", found["plain/accuracy"], 0.5, 0.02),
+        near("exponent after flossing (target 0)", found["flossed/exponent_before"], 0.0, 0.02),
     ]

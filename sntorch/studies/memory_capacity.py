@@ -14,6 +14,7 @@ The default setting takes well under two minutes; a full one has ``size=500``, `
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from sntorch.cells import SNTCell
 from sntorch.plot import figure, plot, style
 from sntorch.plot.canvas import DARK, LIGHT, THEORY, finish, name_axes, on
 from sntorch.studies.ensembles import scan
+from sntorch.studies.peaks import Peak, peak
 from sntorch.studies.study import Study
 
 __all__ = ["MemoryStudy", "run"]
@@ -50,9 +52,9 @@ class MemoryStudy(Study):
     """Gains that the whole study has."""
 
     @property
-    def peak(self) -> int:
-        """Index of the gain with the largest mean memory."""
-        return int(self.memory.mean(1).argmax())
+    def peak(self) -> Peak:
+        """Where memory is largest, a parabola through the top; places are ln gain."""
+        return peak(self.gains.log(), self.memory, self.exponents)
 
     @property
     def progress(self) -> str:
@@ -65,10 +67,13 @@ class MemoryStudy(Study):
         """Return the largest mean memory, with gain and exponent there, and that nearest zero."""
         mean, exponent = self.memory.mean(1), self.exponents.mean(1)
         edge = int(exponent.abs().argmin())
+        top = self.peak
         return {
-            "peak/memory": float(mean[self.peak]),
-            "peak/gain": float(self.gains[self.peak]),
-            "peak/exponent": float(exponent[self.peak]),
+            "peak/memory": top.height,
+            "peak/memory_stderr": top.height_stderr,
+            "peak/gain": math.exp(top.place),
+            "peak/exponent": top.beside,
+            "peak/exponent_stderr": top.beside_stderr,
             "edge/memory": float(mean[edge]),
             "edge/exponent": float(exponent[edge]),
         }
@@ -82,12 +87,15 @@ class MemoryStudy(Study):
                 for v in (self.exponents[i], self.memory[i])
             ]
             lines.append(f"{gain:6.3g}" + "".join(f"{cell:>20}" for cell in cells))
-        at = self.exponents[self.peak]
-        inside = "within" if abs(float(at.mean())) <= _NEAR else "not within"
+        top = self.peak
+        inside = "within" if abs(top.beside) <= _NEAR else "not within"
         lines.append(
-            f"Memory is largest at gain {float(self.gains[self.peak]):.3g}, exponent "
-            f"{float(at.mean()):.3f} ± {_error(at):.3f}: {inside} {_NEAR} of the edge."
+            f"Memory is largest, {top.height:.2f} ± {top.height_stderr:.2f}, at gain "
+            f"{math.exp(top.place):.3g}, exponent {top.beside:.3f} ± {top.beside_stderr:.3f}: "
+            f"{inside} {_NEAR} of the edge."
         )
+        if not top.inside:
+            lines[-1] += "  That is an end of the range."
         return "\n".join(lines)
 
     def picture(self) -> Any:
@@ -198,8 +206,8 @@ def _(result: MemoryStudy, ax: Any = None) -> Any:
     ax.errorbar(x, y, *errors, label="mean ± s.e.", **look)
     dotted: dict[str, Any] = THEORY | {"linestyle": (0, (1, 1.5))}
     ax.axvline(0, label="edge of chaos", **dotted)
-    i = result.peak
-    ax.annotate(f"g = {float(result.gains[i]):.3g}", (float(x[i]), float(y[i])), fontsize=8,
+    top = result.peak
+    ax.annotate(f"g = {math.exp(top.place):.2g}", (top.beside, top.height), fontsize=8,
                 xytext=(6, 4), textcoords="offset points")  # fmt: skip
     name_axes(ax, "largest exponent under the drive (nats / step)", "memory capacity (steps)")
     return finish(ax, f"Memory and exponent, N = {result.size}", result.memory)

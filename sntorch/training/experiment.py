@@ -25,6 +25,7 @@ from pytorch_lightning.strategies.launchers import (
 from sntorch.plot import report
 from sntorch.results import TrainingHistory
 from sntorch.training.files import is_full, write_text
+from sntorch.training.progress import calm
 from sntorch.training.runs import RunRecorder
 
 __all__ = ["conduct", "prepare", "starts_anew", "steps_at"]
@@ -74,6 +75,7 @@ def conduct(
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         raise ValueError("trainer.strategy: expected ddp or another that starts the command anew")
     recorder = next(c for c in _callbacks(trainer) if isinstance(c, RunRecorder))
+    calm(trainer)
     try:
         trainer.fit(model, task, ckpt_path=None if checkpoint is None else str(checkpoint))
         tested = trainer.test(model, task, verbose=False)[0]

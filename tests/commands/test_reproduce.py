@@ -12,7 +12,8 @@ import sntorch as snt
 from sntorch.commands import reproduce as command
 from sntorch.commands.page import Chapter, page
 from sntorch.commands.reproduce import reproduce
-from sntorch.studies.claims import CLAIMS, Finding, judge
+from sntorch.studies.claims import CLAIMS, judge
+from sntorch.studies.findings import Finding
 
 NAMES = ("memory_capacity", "sleep_cycle")
 RESULTS = {

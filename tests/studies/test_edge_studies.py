@@ -5,6 +5,7 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -52,13 +53,17 @@ def test_gains_come_one_by_one_and_the_peak_is_named(memories):
     assert torch.equal(memories[0].memory[0], last.memory[0])
     assert bool((last.exponents.mean(1).diff() > 0).all())
     assert last.memory[2].mean() < last.memory.mean(1).max()
-    peak = int(last.memory.mean(1).argmax())
     scalars = last.scalars()
-    assert scalars["peak/gain"] == float(last.gains[peak])
-    assert scalars["peak/exponent"] == float(last.exponents[peak].mean())
+    x, y = last.gains.log().numpy(), last.memory.mean(1).numpy()
+    a, b, c = np.polyfit(x, y, 2)  # through all three points
+    assert scalars["peak/gain"] == pytest.approx(math.exp(-b / (2 * a)))
+    assert scalars["peak/memory"] == pytest.approx(c - b**2 / (4 * a))
+    assert scalars["peak/memory_stderr"] > 0
     inside = abs(scalars["peak/exponent"]) <= 0.1
     assert (": within 0.1" in last.table()) == inside
-    assert last.table().count("±") == 7
+    assert last.table().count("±") == 8
+    assert "end of the range" not in last.table()
+    assert "end of the range" in memories[0].table()
 
 
 def test_both_ways_have_the_same_budget(flossed):
