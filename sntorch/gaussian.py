@@ -5,8 +5,8 @@ r"""Averages over Gaussian laws, which is all that mean-field theory asks of a f
 The trapezoid rule on 12 standard deviations to each side is refined until two meshes agree: on
 entire or strip-analytic integrands it converges geometrically, where Gauss-Hermite rules are wrong
 by percents once sqrt(v) reaches 5.  Functions here change within about 1 around z = 0: where
-sqrt(v) is much more, nodes crowd there, z = sinh s, and 1e8 is no harder than 1.  (Pairs that are
-opposite, c = -v, change at two places unless m = 0: the error is up to 4e-3 for sqrt(v) = 1e4.)
+sqrt(v) is much more, nodes crowd there, z = sinh s, and 1e8 is no harder than 1.  Pairs of opposite
+signs, c < 0, change where either of them does: there nodes crowd at two places, m and -m.
 `plackett` is the integral behind all closed forms of pairs.  Everything is float64.
 """
 
@@ -40,6 +40,7 @@ _REACH = 12.0  # standard deviations: what lies beyond weighs 1e-32
 _COARSE, _FINE = 64, 2**15  # numbers of intervals to begin and to end with
 _FINE_PAIRS = 2**10
 _AGREE = 1e-13
+_OPPOSITE, _SMALLEST = -0.9, 1e-12  # correlations below which pairs are opposite; a mean
 _WIDE = 64.0  # a variance above which nodes are crowded where functions change
 
 
@@ -76,6 +77,23 @@ def _crowded(intervals: int, m: Tensor, v: Tensor, scale: Tensor) -> tuple[Tenso
     s = low + (high - low) * torch.linspace(0, 1, intervals + 1, dtype=m.dtype, device=m.device)
     h = centre + width * s.sinh()
     weight = torch.exp(-h.square() / 2) * s.cosh()
+    return spread * h, weight / weight.sum(-1, keepdim=True)
+
+
+def _crowded_twice(intervals: int, m: Tensor, v: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Return nodes z and weights (..., n) for N(0, v): crowded within `scale` of m and of -m.
+
+    They are equally spaced in s = (asinh((z - m) / scale) + asinh((z + m) / scale)) / 2.
+    """
+    spread = v.sqrt().clamp(min=torch.finfo(v.dtype).tiny).unsqueeze(-1)
+    centre = (m.unsqueeze(-1) / spread).abs().clamp(max=_REACH)
+    width = (scale.unsqueeze(-1) / spread).clamp(max=1.0)
+    top = sum(((_REACH + side * centre) / width).asinh() for side in (-1, 1)) / 2
+    s = top * torch.linspace(-1, 1, intervals + 1, dtype=m.dtype, device=m.device)
+    far, cosh = (centre / width).square(), s.cosh()
+    root = (1 + far / cosh.square()).sqrt()
+    h = width * s.sinh() * root
+    weight = torch.exp(-h.square() / 2) * (cosh + far / cosh**3) / root
     return spread * h, weight / weight.sum(-1, keepdim=True)
 
 
@@ -132,7 +150,14 @@ def _wide_pair(
 ) -> Tensor:
     """Return E g(z1) g(z2) by crowded nodes: outside they follow what is left of g inside."""
     own = (v - c.abs()).clamp(min=0)
-    shared, weight = _crowded(intervals, m, c.abs(), own.sqrt().clamp(min=1.0))
+    scale, opposite = own.sqrt().clamp(min=1.0), (c < 0).unsqueeze(-1)
+    shared, weight = _crowded(intervals, m, c.abs(), scale)
+    if opposite.any():
+        nodes = _crowded_twice(intervals, m, c.abs(), scale)
+        shared, weight = (
+            torch.where(opposite, nodes[0], shared),
+            torch.where(opposite, nodes[1], weight),
+        )
 
     def inner(centre: Tensor) -> Tensor:
         law = own.unsqueeze(-1).expand_as(centre)
@@ -140,7 +165,6 @@ def _wide_pair(
         return (g(centre.unsqueeze(-1) + z) * inside).sum(-1)
 
     first = inner(m.unsqueeze(-1) + shared)
-    opposite = (c < 0).unsqueeze(-1)
     second = (
         torch.where(opposite, inner(m.unsqueeze(-1) - shared), first) if opposite.any() else first
     )
@@ -181,7 +205,17 @@ def _legendre() -> tuple[Tensor, Tensor]:
 def plackett(h: Tensor, r: Tensor, factor: Callable[[Tensor], Tensor]) -> Tensor:
     """Return int_0^r factor(s) exp(-h^2 / (1 + s)) / (2 pi sqrt(1 - s^2)) ds, with s = sin t."""
     nodes, weights = _legendre()
-    top = r.asin().unsqueeze(-1)
-    sine = (top * nodes.to(top)).sin()
-    value = factor(sine) * torch.exp(-h.square().unsqueeze(-1) / (1 + sine))
-    return (value @ weights.to(top)) * top.squeeze(-1)
+    top, nodes, weights = r.asin().unsqueeze(-1), nodes.to(r), weights.to(r)
+    if r.numel() and r.min().item() < _OPPOSITE:
+        # Near s = -1 all happens within |h| of t = -pi / 2: nodes crowd there.
+        width = h.abs().clamp(_SMALLEST, 1.0).unsqueeze(-1)
+        begin, end = (((math.pi / 2 + t) / width).asinh() for t in (torch.zeros_like(top), top))
+        at = begin + (end - begin) * nodes
+        angle, weights = width * at.sinh(), width * at.cosh() * weights
+        above, top = 2 * (angle / 2).sin().square(), end - begin
+        sine = above - 1
+    else:
+        sine = (top * nodes).sin()
+        above = 1 + sine
+    value = factor(sine) * torch.exp(-h.square().unsqueeze(-1) / above)
+    return (value * weights).sum(-1) * top.squeeze(-1)

@@ -304,3 +304,19 @@ def test_averages_over_laws_that_are_much_wider_than_the_function(width, shift):
     for c in (-0.5 * v, 0.0, 0.3 * v, 0.9999 * v, v):
         found = Transfer.product(phi, m, v, c)
         assert_close(found, phi.product(m, v, c), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("width", [9.0, 2000.0])
+@pytest.mark.parametrize("shift", [0.0, 1 / 300, 0.3, 2.0])
+@pytest.mark.parametrize("name", ["tanh", "erf", "normal_cdf"])
+def test_pairs_of_opposite_signs_change_at_two_places(name, width, shift):
+    """z2 = 2m - z1: the sum over equal steps, far finer than either change."""
+    phi, m, v = TRANSFERS[name], shift * width, width**2
+    z = torch.arange(-12 * width, 12 * width, 0.05, dtype=torch.float64)
+    weight = torch.exp(-(z / width).square() / 2)
+    expected = (phi(m + z) * phi(m - z) * weight).sum() / weight.sum()
+    assert_close(phi.product(m, v, -v), expected, rtol=0, atol=1e-12)
+    assert_close(Transfer.product(phi, m, v, -v), expected, rtol=0, atol=1e-12)
+    nearly = -0.999 * v  # a change is sqrt(v / 1000) wide: what is not shared has been averaged
+    found = Transfer.product(TRANSFERS["erf"], m, v, nearly)
+    assert_close(found, TRANSFERS["erf"].product(m, v, nearly), rtol=0, atol=1e-10)

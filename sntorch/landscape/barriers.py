@@ -18,6 +18,7 @@ C. Li, J. Wang, PLoS Comput. Biol. 9 (2013) e1003165, for barriers in landscapes
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import torch
@@ -194,30 +195,26 @@ def flood(
     U: np.ndarray, cells: tuple[int, ...], depth: float
 ) -> tuple[dict[int, list[int]], list[tuple[int, int, int]]]:
     """Return the cells of every well by its lowest cell, and (cell, well, well) where two meet."""
-    steps = np.cumprod((1, *cells[::-1]))[::-1][1:]
-    where = np.stack(np.unravel_index(np.arange(len(U)), cells), -1)
-    root = np.full(len(U), -1)  # parents; a root is the lowest cell of its well
+    # A rim of cells that are never flooded; lists, whose numbers are quicker to look at.
+    wide = tuple(n + 2 for n in cells)
+    steps = [sign * step for step in np.cumprod((1, *wide[:0:-1])).tolist() for sign in (1, -1)]
+    places = np.ravel_multi_index(tuple(np.indices(cells) + 1), wide).ravel()
+    height, root = U.tolist(), [-1] * math.prod(wide)  # a root is the lowest cell of its well
     members: dict[int, list[int]] = {}
     meetings: list[tuple[int, int, int]] = []
     united: dict[int, int] = {}  # wells that have met, each under the one it met first
     merged: dict[int, int] = {}  # shallow wells into their neighbours
-    for cell in np.argsort(U, kind="stable").tolist():
-        if not np.isfinite(U[cell]):
-            break
-        near = set()
-        for axis, step in enumerate(steps.tolist()):
-            if where[cell, axis] > 0 and root[cell - step] >= 0:
-                near.add(_find(merged, int(root[cell - step])))
-            if where[cell, axis] < cells[axis] - 1 and root[cell + step] >= 0:
-                near.add(_find(merged, int(root[cell + step])))
+    order = np.argsort(U, kind="stable")[: np.count_nonzero(np.isfinite(U))]
+    for cell, place in zip(order.tolist(), places[order].tolist(), strict=True):
+        near = {_find(merged, root[place + s]) for s in steps if root[place + s] >= 0}
         if not near:
-            root[cell], members[cell] = cell, [cell]
+            root[place], members[cell] = cell, [cell]
             continue
-        lowest = min(near, key=lambda r: U[r])
-        root[cell] = lowest
+        lowest = min(near, key=height.__getitem__)
+        root[place] = lowest
         members[lowest].append(cell)
         for other in near - {lowest}:
-            if U[cell] - U[other] < depth:
+            if height[cell] - height[other] < depth:
                 merged[other] = lowest
                 members[lowest] += members.pop(other)
                 continue

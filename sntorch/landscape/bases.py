@@ -46,6 +46,11 @@ class Basis(Result, abc.ABC):
     def count(self) -> int:
         """K."""
 
+    @property
+    def entries(self) -> int:
+        """How many of them are other than 0 at a state, at most."""
+        return self.count
+
     @abc.abstractmethod
     def features(self, u: Tensor) -> Tensor:
         """Return b (..., K) at the states u (..., N)."""
@@ -106,6 +111,11 @@ class Splines(Basis):
     def count(self) -> int:
         """Product of cells + 3 over the axes."""
         return math.prod(n + 3 for n in self.cells)
+
+    @property
+    def entries(self) -> int:
+        """4^N."""
+        return 4 ** len(self.cells)
 
     @property
     def high(self) -> Tensor:

@@ -218,7 +218,9 @@ def _check_groups(count: int) -> None:
 def _covariances(y: Tensor) -> Tensor:
     """Return sums (3, p, p) of y y^T, y' y'^T and y' y^T over the transitions of a stretch."""
     now, then = y[:-1], y[1:]
-    return torch.stack([now.T @ now, then.T @ then, then.T @ now])
+    start = now.T @ now
+    end = start - torch.outer(y[0], y[0]) + torch.outer(y[-1], y[-1])
+    return torch.stack([start, end, then.T @ now])
 
 
 def _gaussian_entropy(sums: Tensor) -> Tensor:

@@ -133,13 +133,12 @@ def phase_coherence(
     with torch.no_grad():
         y = ((trajectory - middle) @ P.mT).double()
         angle = _unwrapped(torch.atan2(y[..., 1], y[..., 0])).reshape(length, -1)
-        groups = _groups(angle)
-        frequency = _over(groups, lambda a: (a[-1] - a[0]) / (len(a) - 1) / dt)
+        frequency = _over(angle, lambda a: (a[-1] - a[0]) / (len(a) - 1) / dt)
         turns = angle[span:] - angle[:-span]
         drift = frequency[0] * span * dt
-        spread = _over(_groups(turns), lambda d: (d - drift).square().mean() / (2 * span * dt))
-        steps = _groups(angle[lag:] - angle[:-lag])
-        xi = _over(steps, lambda d: d.mean() / d.abs().mean().clamp(min=1e-300))
+        spread = _over(turns, lambda d: (d - drift).square().mean(0) / (2 * span * dt))
+        steps = angle[lag:] - angle[:-lag]
+        xi = _over(steps, lambda d: d.mean(0) / d.abs().mean(0).clamp(min=1e-300))
     return PhaseCoherence(
         frequency=frequency[0],
         frequency_stderr=frequency[1],
@@ -158,17 +157,12 @@ def _unwrapped(angle: Tensor) -> Tensor:
     return torch.cat([angle[:1], angle[:1] + step.cumsum(0)])
 
 
-def _groups(values: Tensor) -> list[Tensor]:
-    """Cut (T, rows) into independent stretches: the rows, or blocks of few rows."""
-    rows = list(values.unbind(1))
-    if len(rows) >= _FEW_ROWS:
-        return rows
-    return [part for row in rows for part in row.split(block_lengths(len(row), shortest=2))]
-
-
-def _over(groups: list[Tensor], measure: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    values = torch.stack([measure(group) for group in groups])
-    return over_rows(values, torch.full_like(values, torch.nan))
+def _over(values: Tensor, measure: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Return mean and error of a measure (rows,) of (T, rows), of blocks in time of few rows."""
+    many = values.shape[1] >= _FEW_ROWS
+    parts = [values] if many else values.split(block_lengths(len(values), shortest=2))
+    found = torch.cat([measure(part) for part in parts])
+    return over_rows(found, torch.full_like(found, torch.nan))
 
 
 def _plane(plane: Tensor, like: Tensor) -> Tensor:

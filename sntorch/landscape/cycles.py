@@ -30,7 +30,7 @@ from sntorch import checks
 from sntorch.dynamics import observing
 from sntorch.flows import Flow, RungeKutta4
 from sntorch.landscape.grid import diffusion_of
-from sntorch.landscape.orbits import Attractor, entered, find_cycle
+from sntorch.landscape.orbits import Attractor, entered, find_cycle, stepper, tangents
 from sntorch.results import Result
 
 __all__ = ["LimitCycle", "limit_cycle"]
@@ -156,15 +156,14 @@ def _phase_response(
 ) -> tuple[Tensor, Tensor]:
     """Return Z (points, N) and D_phi: the left eigenvector of 1, pulled back along the orbit."""
     orbit, T = cycle.states, cycle.period
-    h = T / len(orbit)
-    f = RungeKutta4(flow, h, substeps=math.ceil(h / dt))
+    steps = list(tangents(stepper(flow, T / len(orbit), dt), x, orbit.flip(0)))
     turn = torch.eye(orbit.shape[-1]).to(orbit)
-    for u in orbit.flip(0):
-        turn = f.vjp(u, turn, x)[1]
+    for M in steps:
+        turn = M.T @ turn
     values, left = torch.linalg.eig(turn)
     z, responses = left[:, (values - 1).abs().argmin()].real, []
-    for u in orbit.flip(0):
-        z = f.vjp(u, z[:, None], x)[1][:, 0]
+    for M in steps:
+        z = M.T @ z
         responses.append(z)
     Z = torch.stack(responses).flip(0)
     F = flow.drift(orbit, x)

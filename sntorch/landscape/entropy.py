@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 _PROBES = 64  # states at which the contraction of a deterministic network is measured
-_CHUNK = 2**22  # numbers mapped at a time: bounds memory, changes nothing
+_CHUNK = 2**17  # numbers mapped at a time: what is made of them stays in the cache
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)

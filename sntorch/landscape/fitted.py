@@ -169,13 +169,7 @@ def scatter_of(field: Regression, u: Tensor, D: Tensor) -> Tensor:
     factor, info = torch.linalg.cholesky_ex(D)
     if int(info):
         return D.new_tensor(torch.nan)
-    count = len(field.deviations)
-    total = D.new_zeros(())
-    for each in field.deviations:
-        total += (
-            torch.linalg.solve_triangular(factor, field.basis.combine(u, each).T, upper=False)
-            .square()
-            .sum(0)
-            .mean()
-        )
-    return total * count / (count - 1)
+    count, _, n = field.deviations.shape
+    errors = field.basis.combine(u, field.deviations.permute(1, 0, 2).flatten(1))
+    white = torch.linalg.solve_triangular(factor, errors.reshape(-1, n).T, upper=False)
+    return white.square().sum() / len(u) * count / (count - 1)

@@ -97,7 +97,7 @@ def area_rates(
     trajectory = check_orbit(trajectory, dt)
     checks.count("projections", projections)
     P = _projection(trajectory, projections)
-    y = (trajectory - mean_state(trajectory)) @ P.T
+    y = trajectory @ P.T - mean_state(trajectory) @ P.T
     C1 = _grouped_lag_products(y)
     antisymmetric = (C1.mT - C1) / (2 * dt)
     matrix, stderr = mean_and_error(antisymmetric)
@@ -132,9 +132,10 @@ def leading_plane(trajectory: Tensor | NDArray, *, components: int = 8) -> Tenso
     trajectory = check_orbit(trajectory, 1.0)
     checks.count("trajectory.shape[-1]", trajectory.shape[-1], low=2)
     checks.count("components", components, low=2)
-    y = (trajectory - mean_state(trajectory)).reshape(-1, trajectory.shape[-1])
-    basis = torch.linalg.eigh(y.T @ y).eigenvectors[:, -components:].T
-    C1 = _grouped_lag_products((trajectory - mean_state(trajectory)) @ basis.T).mean(0)
+    y = trajectory - mean_state(trajectory)
+    flat = y.reshape(-1, y.shape[-1])
+    basis = torch.linalg.eigh(flat.T @ flat).eigenvectors[:, -components:].T
+    C1 = _grouped_lag_products(y @ basis.T).mean(0)
     # i times an antisymmetric matrix is Hermitian; its leading eigenvector a + ib spans the plane.
     top = torch.linalg.eigh(1j * (C1.T - C1)).eigenvectors[:, -1]
     axes = torch.linalg.qr(torch.stack([top.real, top.imag], -1)).Q

@@ -128,23 +128,22 @@ class HopfieldEnergy(Potential):
 
     def energy(self, u: Tensor) -> Tensor:
         """Return E (...) at states u (..., N)."""
-        return self._parts(u)[0]
+        return self._parts(u, self.cell.rate(u))[0]
 
     def value_and_gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return E (...) and its gradient (..., N)."""
-        value, force = self._parts(u)
-        slope = self.cell.gain * self.cell.transfer.derivative(self.cell.gain * u)
-        return value, slope * force
+        V, slope = self.cell.transfer.with_derivative(self.cell.gain * u)
+        value, force = self._parts(u, V)
+        return value, self.cell.gain * slope * force
 
     def rate(self, u: Tensor) -> Tensor:
         """Return V = f(u) (..., N)."""
         return self.cell.rate(u)
 
-    def _parts(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Return E (...) and u/tau - J_s V + theta - W x (..., N)."""
-        V = self.cell.rate(u)
+    def _parts(self, u: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
+        """Return E (...) and u/tau - J_s V + theta - W x (..., N) at u with the rates V."""
         J = self._couplings()
-        pull = (V @ J.mT + V @ J) / 2  # the symmetric part
+        pull = V @ (J + J.mT) / 2
         rest = self._rest(u)
         decay = self._decay()
         local = decay * (u * V - self._primitive(u)) + rest * V

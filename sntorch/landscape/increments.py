@@ -39,7 +39,7 @@ from sntorch import checks
 from sntorch.analysis import AccuracyWarning
 from sntorch.landscape.fitted import FittedFlow, basis_for, scatter_of, steadiness, unsteady
 from sntorch.landscape.groups import check_orbit, mean_and_error, pooled
-from sntorch.landscape.regression import Regression, regress
+from sntorch.landscape.regression import Design, Regression
 
 __all__ = ["FlowEstimate", "estimate_flow"]
 
@@ -148,13 +148,14 @@ def estimate_flow(
     u = trajectory.double().cpu()
     chosen = basis_for(u.reshape(-1, u.shape[-1]), basis, cells)
     states, lagged = _increments(u, dt)
-    both = regress(chosen, states, lagged, smoothing)
+    design = Design(chosen, states, smoothing)
+    both = design.fit(lagged)
     n = u.shape[-1]
     eye = torch.eye(n).to(u)
     weights = torch.cat([2 * eye, -eye] if order == 2 else [eye, 0 * eye])
     drift = both.mixed(weights)
-    variation = [_residuals(both, s, y, dt) for s, y in zip(states, lagged, strict=True)]
-    local = regress(chosen, states, [v.square() for v in variation], smoothing).mixed(weights)
+    variation = [_scaled(left, dt) for left in design.residuals(both, lagged)]
+    local = design.fit([v.square() for v in variation]).mixed(weights)
     total = sum(map(len, states))
     first, second, error = _covariances(variation, order, chosen.count)
     D = 2 * first - second if order == 2 else first
@@ -191,9 +192,8 @@ def _increments(u: Tensor, dt: float) -> tuple[list[Tensor], list[Tensor]]:
     return states, lagged
 
 
-def _residuals(field: Regression, u: Tensor, y: Tensor, dt: float) -> Tensor:
-    """Return residual increments (n, 2N), scaled so that their squares have the mean D."""
-    left = y - field.at(u)
+def _scaled(left: Tensor, dt: float) -> Tensor:
+    """Return residual velocities (n, 2N) as increments whose squares have the mean D."""
     one, two = left.chunk(2, -1)
     return torch.cat([one * (dt / 2) ** 0.5, two * dt**0.5], -1)
 

@@ -27,13 +27,13 @@ from __future__ import annotations
 
 import dataclasses
 
-import scipy
 import torch
 from torch import Tensor
 
 from sntorch import checks
 from sntorch.flows import Diffusion, checked_diffusion
 from sntorch.results import Result, time_unit
+from sntorch.systems.covariances import steady_covariance
 
 __all__ = ["LinearSteadyState", "diffusion_matrix", "linear_flow", "linear_map"]
 
@@ -108,11 +108,10 @@ def linear_flow(A: Tensor, diffusion: Diffusion = 1.0) -> LinearSteadyState:
     n = _square("A", A)
     D = diffusion_matrix("diffusion", checked_diffusion(diffusion, n), n)
     exact = A.detach().double().cpu()
-    slowest = float(torch.linalg.eigvals(exact).real.max())
-    if slowest >= 0:
+    C = steady_covariance(exact, 2 * D)
+    if C is None:
+        slowest = float(torch.linalg.eigvals(exact).real.max())
         raise ValueError(f"A: expected eigenvalues with real parts < 0, got {slowest:.4g}")
-    C = torch.from_numpy(scipy.linalg.solve_continuous_lyapunov(exact.numpy(), -2 * D.numpy()))
-    C = (C + C.T) / 2
     R = (exact @ C - C @ exact.T) / 2
     return _steady_state(exact, C, R, C, D, 1.0, 0.0, A)
 
@@ -149,14 +148,16 @@ def linear_map(M: Tensor, noise: float | Tensor = 1.0, *, dt: float = 1.0) -> Li
     checks.finite("noise", sigma)
     S = diffusion_matrix("noise", sigma @ sigma.T if sigma.ndim == 2 else sigma.square(), n)
     exact = M.detach().double().cpu()
-    largest = float(torch.linalg.eigvals(exact).abs().max())
-    if largest >= 1:
+    eye = torch.eye(n).to(exact)
+    A = exact - eye
+    # The flow (M - 1) (M + 1)^-1 has the same covariance: Cayley's transform.
+    inverse = torch.linalg.inv_ex(exact + eye).inverse
+    C = steady_covariance(A @ inverse, 2 * inverse @ S @ inverse.T)
+    if C is None:
+        largest = float(torch.linalg.eigvals(exact).abs().max())
         raise ValueError(f"M: expected eigenvalues inside the unit circle, got {largest:.4g}")
-    C = torch.from_numpy(scipy.linalg.solve_discrete_lyapunov(exact.numpy(), S.numpy()))
-    C = (C + C.T) / 2
     C1 = exact @ C
     middle = (2 * C + C1 + C1.T) / 4
-    A = exact - torch.eye(n).to(exact)
     return _steady_state(A, C, (C1 - C1.T) / 2, middle, S / 2, dt, dt, M)
 
 

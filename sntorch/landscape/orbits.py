@@ -23,7 +23,7 @@ from sntorch.dynamics import enter, observing, rollout
 from sntorch.flows import EulerMaruyama, Flow, RungeKutta4, as_flow
 from sntorch.results import Result
 
-__all__ = ["Attractor", "entered", "find_cycle"]
+__all__ = ["Attractor", "entered", "find_cycle", "stepper", "tangents"]
 
 _RETURN = 0.1  # a return this close, relative to the way out, is worth Newton's method
 _PART = 200  # steps between two looks at whether it is over
@@ -162,21 +162,22 @@ def _around(
     flow: Flow, u: Tensor, x: Tensor | None, T: float, dt: float, points: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return P states from u on in time T, the state at T, and its derivative by u."""
-    f = _stepper(flow, T / points, dt)
+    f = stepper(flow, T / points, dt)
     states = [u]
     for _ in range(points):
         states.append(f.map(states[-1], x))
     visited, V = torch.stack(states[:-1]), torch.eye(len(u), dtype=u.dtype, device=u.device)
-    for M in _tangents(f, x, visited):
+    for M in tangents(f, x, visited):
         V = M @ V
     return visited, states[-1], V
 
 
-def _stepper(flow: Flow, h: float, dt: float) -> RungeKutta4:
+def stepper(flow: Flow, h: float, dt: float) -> RungeKutta4:
+    """Return steps of length h, in substeps no longer than dt."""
     return RungeKutta4(flow, h, substeps=max(1, math.ceil(h / dt)))
 
 
-def _tangents(f: RungeKutta4, x: Tensor | None, states: Tensor) -> Iterator[Tensor]:
+def tangents(f: RungeKutta4, x: Tensor | None, states: Tensor) -> Iterator[Tensor]:
     """Yield the derivative of the step from each state to the next."""
     for part in states.split(max(1, _ENTRIES // states.shape[-1] ** 2)):
         yield from f.jacobian(part, x)
@@ -198,10 +199,10 @@ def _floquet(
     lost = others.abs() < torch.finfo(states.dtype).eps ** 0.5
     if bool(lost.any()):
         Q = torch.linalg.qr(monodromy).Q
-        f, logs = _stepper(flow, T / len(states), dt), states.new_zeros(len(monodromy))
+        f, logs = stepper(flow, T / len(states), dt), states.new_zeros(len(monodromy))
         for _ in range(2):  # in the first round the frame settles
             logs.zero_()
-            for M in _tangents(f, x, states):
+            for M in tangents(f, x, states):
                 Q, R = torch.linalg.qr(M @ Q)
                 logs += R.diagonal().abs().log()
         decay = logs.sort(descending=True).values[1:] / T

@@ -118,7 +118,7 @@ def flux_field(
     trajectory = check_orbit(trajectory, dt)
     bandwidth = checks.number("bandwidth", bandwidth, low=0)
     plane = leading_plane(trajectory) if plane is None else _check_plane(plane, trajectory)
-    y = (trajectory - mean_state(trajectory)) @ plane.T
+    y = trajectory @ plane.T - mean_state(trajectory) @ plane.T
     states = y[..., 0].numel()
     if bins is None:
         bins = int(min(max(1.7 * states**0.25, _FEWEST), _MOST))
@@ -126,16 +126,15 @@ def flux_field(
     widths = edges[:, 1] - edges[:, 0]
     kernel = _kernels(y, edges, bandwidth)
     stretches = groups(y)
-    density = y.new_zeros(bins, bins)
-    for g in stretches:
-        density += _histogram(g, torch.ones_like(g[:, :1]), edges)[..., 0] / len(stretches)
-    moves = [_histogram((g[1:] + g[:-1]) / 2, g.diff(dim=0), edges) for g in stretches]
+    density = _histogram(stretches, [torch.ones_like(g[:, :1]) for g in stretches], edges).mean(0)
+    middles = [(g[1:] + g[:-1]) / 2 for g in stretches]
+    moves = _histogram(middles, [g.diff(dim=0) for g in stretches], edges)
     area = float(widths.prod())
-    flux, stderr = mean_and_error(torch.stack([_smoothed(m, kernel) for m in moves]) / (area * dt))
+    flux, stderr = mean_and_error(_smoothed(moves, kernel) / (area * dt))
     outside = 1 - float(density.sum())
     return FluxField(
         edges=edges,
-        density=_smoothed(density.unsqueeze(-1), kernel)[..., 0] / area,
+        density=_smoothed(density, kernel)[..., 0] / area,
         flux=flux,
         stderr=stderr,
         plane=plane,
@@ -197,7 +196,7 @@ def _check_plane(plane: Tensor, trajectory: Tensor) -> Tensor:
 def _edges(y: Tensor, bins: int) -> Tensor:
     """Return the borders (2, bins + 1) of a grid that spans nearly all states."""
     flat = y.reshape(-1, 2).cpu().numpy()
-    low, high = (y.new_tensor(np.quantile(flat, q, axis=0)) for q in (_TAIL, 1 - _TAIL))
+    low, high = y.new_tensor(np.quantile(flat, (_TAIL, 1 - _TAIL), axis=0))
     # An orbit at rest still gets a grid, of the size of rounding.
     margin = (_MARGIN * (high - low)).clamp(min=torch.finfo(y.dtype).eps)
     unit = torch.linspace(0, 1, bins + 1, dtype=y.dtype, device=y.device)
@@ -216,18 +215,22 @@ def _kernels(y: Tensor, edges: Tensor, bandwidth: float) -> tuple[Tensor, Tensor
 
 
 def _smoothed(field: Tensor, kernel: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Return a field (bins, bins, d) spread by the kernel."""
+    """Return a field (..., bins, bins, d) spread by the kernel."""
     if kernel is None:
         return field
     first, second = kernel
-    return torch.einsum("jb,ibd->ijd", second, torch.einsum("ia,abd->ibd", first, field))
+    spread = torch.einsum("ia,...abd->...ibd", first, field)
+    return torch.einsum("jb,...ibd->...ijd", second, spread)
 
 
-def _histogram(y: Tensor, weight: Tensor, edges: Tensor) -> Tensor:
-    """Return the mean weight (bins, bins, d) that the points y (t, 2) put into each cell."""
-    bins = edges.shape[1] - 1
-    cell = torch.stack([torch.bucketize(y[:, a].contiguous(), edges[a]) - 1 for a in (0, 1)], -1)
-    inside = ((cell >= 0) & (cell < bins)).all(-1)
-    index = (cell[inside] * torch.tensor([bins, 1], device=y.device)).sum(-1)
-    total = y.new_zeros(bins * bins, weight.shape[-1]).index_add_(0, index, weight[inside])
-    return total.reshape(bins, bins, -1) / len(y)
+def _histogram(points: list[Tensor], weights: list[Tensor], edges: Tensor) -> Tensor:
+    """Return the mean weight (G, bins, bins, d) that the points (t, 2) of groups put into cells."""
+    bins, y, weight = edges.shape[1] - 1, torch.cat(points), torch.cat(weights)
+    cell = [torch.bucketize(y[:, a].contiguous(), edges[a]) - 1 for a in (0, 1)]
+    inside = ((cell[0] >= 0) & (cell[0] < bins) & (cell[1] >= 0) & (cell[1] < bins)).nonzero()[:, 0]
+    lengths = torch.tensor([len(each) for each in points], device=y.device)
+    group = torch.repeat_interleave(lengths)
+    index = ((group * bins + cell[0]) * bins + cell[1])[inside]
+    total = y.new_zeros(len(points) * bins * bins, weight.shape[1])
+    total.index_add_(0, index, weight[inside])
+    return total.reshape(len(points), bins, bins, -1) / lengths[:, None, None, None]

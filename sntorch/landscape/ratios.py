@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["log_ratios", "noise_inverse", "reaches_everywhere"]
+__all__ = ["log_ratios", "reaches_everywhere", "weighted"]
 
 
 def log_ratios(states: Tensor, mapped: Tensor, sigma: Tensor) -> Tensor:
@@ -26,22 +26,15 @@ def log_ratios(states: Tensor, mapped: Tensor, sigma: Tensor) -> Tensor:
         (T - 1, ..., N); the parts of the neurons are those of `sntorch.landscape.entropy`.
     """
     drift, step = mapped - states, states.diff(dim=0)
-    own = drift * _weighted(drift, sigma) / 2
-    return _weighted(step, sigma) * (drift[:-1] + drift[1:]) + own.diff(dim=0)
+    own = drift * weighted(drift, sigma) / 2
+    return weighted(step, sigma) * (drift[:-1] + drift[1:]) + own.diff(dim=0)
 
 
-def _weighted(difference: Tensor, sigma: Tensor) -> Tensor:
-    """Return S^-1 applied to differences (..., N)."""
+def weighted(difference: Tensor, sigma: Tensor) -> Tensor:
+    """Return S^-1 applied to differences (..., N) of states, for a noise as `noise_of` gives it."""
     if sigma.ndim < 2:
         return difference / sigma.square()
-    return difference @ noise_inverse(sigma, difference)
-
-
-def noise_inverse(sigma: Tensor, u: Tensor) -> Tensor:
-    """Return S^-1 (N, N) of a noise as `noise_of` gives it, for states like u."""
-    if sigma.ndim < 2:
-        return torch.diag(sigma.square().reciprocal().expand(u.shape[-1]))
-    return torch.cholesky_inverse(torch.linalg.cholesky(sigma @ sigma.mT))
+    return difference @ torch.cholesky_inverse(torch.linalg.cholesky(sigma @ sigma.mT))
 
 
 def reaches_everywhere(sigma: Tensor) -> bool:

@@ -36,14 +36,14 @@ from sntorch.flows import Flow, as_flow
 from sntorch.landscape.fitted import FittedFlow, basis_for, scatter_of, steadiness, unsteady
 from sntorch.landscape.grid import diffusion_of
 from sntorch.landscape.groups import check_orbit, jackknife, pooled
-from sntorch.landscape.regression import Regression, regress
+from sntorch.landscape.regression import Design, Regression
 from sntorch.landscape.samples import effective_samples
 from sntorch.results import over_rows
 
 __all__ = ["ReducedFlow", "reduce_flow"]
 
 _LOOKED_AT = 2000  # states at which the scatter is averaged
-_CHUNK = 2**22  # numbers whose drift is asked for at once
+_CHUNK = 2**17  # numbers whose drift is asked for at once: they stay in the cache
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -143,7 +143,7 @@ def reduce_flow(
     chosen = basis_for(y.reshape(-1, d), basis, cells)
     bundles = [torch.cat(bundle) for bundle in pooled(torch.cat([y, force], -1))]
     states, targets = [b[:, :d] for b in bundles], [b[:, d:] for b in bundles]
-    drift = regress(chosen, states, targets, smoothing)
+    drift = Design(chosen, states, smoothing).fit(targets)
     inner = W @ D @ W.T
     diagonal = torch.diag(inner.diagonal())
     full = float((inner - diagonal).abs().max()) > 1e-9 * float(inner.abs().max())

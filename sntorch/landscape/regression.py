@@ -12,17 +12,19 @@ correct whatever the spread of y, its dependence on u and its memory within a gr
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import scipy
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch.landscape.bases import Basis
 from sntorch.results import Result
 
-__all__ = ["Regression", "regress"]
+__all__ = ["Design", "Regression"]
 
 _ENOUGH = 5  # values per function, below which a fit is refused
 _CHUNK = 2**24  # numbers of a design held at a time
@@ -60,17 +62,15 @@ class Regression(Result):
         return dataclasses.replace(self, **both)
 
 
-def regress(
-    basis: Basis, states: list[Tensor], targets: list[Tensor], smoothing: float = 0.0
-) -> Regression:
-    """Return the fit to targets (n_g, M) at states (n_g, N), one of each per group.
+class Design:
+    """The functions of a basis at the states of groups, whose normal equations are solved once.
 
     Parameters
     ----------
     basis
         K functions.
-    states, targets
-        Of at least two groups.
+    states
+        (n_g, N) of at least two groups.
     smoothing
         s, weight of the roughness, in values: cells with more than s of them decide themselves.
 
@@ -79,42 +79,62 @@ def regress(
     ValueError
         If there are fewer than 5 values per function and nothing smooths, or too few groups.
     """
-    rough, count = basis.roughness(), sum(map(len, states))
-    if count < _ENOUGH * basis.count and (rough is None or smoothing == 0):
-        raise ValueError(
-            f"trajectory: expected at least {_ENOUGH} steps for each of {basis.count} functions, "
-            f"got {count} steps"
+
+    def __init__(self, basis: Basis, states: list[Tensor], smoothing: float = 0.0) -> None:
+        rough, count = basis.roughness(), sum(map(len, states))
+        if count < _ENOUGH * basis.count and (rough is None or smoothing == 0):
+            raise ValueError(
+                f"trajectory: expected at least {_ENOUGH} steps for each of {basis.count} "
+                f"functions, got {count} steps"
+            )
+        if len(states) < 2:
+            raise ValueError("trajectory: expected at least two rows or blocks, got one")
+        self.basis, self.states = basis, states
+        self._rows = max(1, _CHUNK // basis.entries)
+        small = count <= self._rows
+        self._kept = [list(self._made(u)) for u in states] if small else None
+        gram = np.zeros((basis.count, basis.count))
+        for g in range(len(states)):
+            for B in self._designs(g):
+                gram += _dense(B.T @ B)
+        self._solve = _solver(gram if rough is None else gram + smoothing * rough)
+
+    def fit(self, targets: list[Tensor]) -> Regression:
+        """Return the fit to targets (n_g, M), one for every group."""
+        moment = sum(B.T @ y for g in range(len(targets)) for B, y in self._pairs(g, targets[g]))
+        theta = self._solve(moment)
+        scores = np.stack([
+            sum(B.T @ (y - B @ theta) for B, y in self._pairs(g, target))
+            for g, target in enumerate(targets)
+        ])  # fmt: skip
+        scores -= scores.mean(0)
+        deviations = np.stack([self._solve(score) for score in scores])
+        like = self.states[0]
+        return Regression(
+            basis=self.basis,
+            coefficients=torch.from_numpy(theta).to(like),
+            deviations=torch.from_numpy(deviations).to(like),
         )
-    if len(states) < 2:
-        raise ValueError("trajectory: expected at least two rows or blocks, got one")
-    gram = np.zeros((basis.count, basis.count))
-    moment = np.zeros((basis.count, targets[0].shape[-1]))
-    for B, y in _designs(basis, states, targets):
-        gram += _dense(B.T @ B)
-        moment += B.T @ y
-    H = gram if rough is None else gram + smoothing * rough
-    solve = _solver(H)
-    theta = solve(moment)
-    scores = np.zeros((len(states), *theta.shape))
-    for g, pair in enumerate(zip(states, targets, strict=True)):
-        for B, y in _designs(basis, *([part] for part in pair)):
-            scores[g] += B.T @ (y - B @ theta)
-    scores -= scores.mean(0)
-    deviations = np.stack([solve(score) for score in scores])
-    like = states[0]
-    return Regression(
-        basis=basis,
-        coefficients=torch.from_numpy(theta).to(like),
-        deviations=torch.from_numpy(deviations).to(like),
-    )
 
+    def residuals(self, field: Regression, targets: list[Tensor]) -> list[Tensor]:
+        """Return targets (n_g, M) less what the field is at the states."""
+        theta = field.coefficients.double().numpy()
+        return [
+            torch.from_numpy(np.concatenate([y - B @ theta for B, y in self._pairs(g, target)]))
+            for g, target in enumerate(targets)
+        ]
 
-def _designs(basis: Basis, states: list[Tensor], targets: list[Tensor]) -> Any:
-    """Yield designs (n, K) with their targets (n, M), in pieces that fit the memory."""
-    rows = max(1, _CHUNK // basis.count)
-    for u, y in zip(states, targets, strict=True):
-        for part, value in zip(u.split(rows), y.split(rows), strict=True):
-            yield basis.design(part), value.numpy()
+    def _designs(self, g: int) -> Iterable[Any]:
+        """Return the designs (n, K) of a group, in pieces that fit the memory."""
+        return self._made(self.states[g]) if self._kept is None else self._kept[g]
+
+    def _made(self, u: Tensor) -> Iterable[Any]:
+        return map(self.basis.design, u.split(self._rows))
+
+    def _pairs(self, g: int, target: Tensor) -> Iterable[tuple[Any, NDArray[Any]]]:
+        """Return the designs of a group with their targets (n, M)."""
+        parts = (part.numpy() for part in target.split(self._rows))
+        return zip(self._designs(g), parts, strict=True)
 
 
 def _dense(matrix: Any) -> Any:

@@ -17,7 +17,6 @@ correlated noise and unequal leaks what they give is the `rest`).  Terms may be 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ from sntorch.couplings import Coupling
 from sntorch.dynamics import Dynamics, enter, noise_of, observing
 from sntorch.flows import EulerMaruyama
 from sntorch.landscape.groups import mean_and_error, pooled
-from sntorch.landscape.ratios import noise_inverse, reaches_everywhere
+from sntorch.landscape.ratios import reaches_everywhere, weighted
 from sntorch.results import Result, time_unit
 from sntorch.systems import AmariWilsonCowan
 
@@ -117,8 +116,8 @@ def synaptic_entropy(
             raise ValueError("noise: expected > 0 on every neuron, got 0 on some")
         J = cell.coupling.to_dense() if isinstance(cell.coupling, Coupling) else cell.coupling
         J = scale * J.detach()
-        inverse = noise_inverse(sigma, trajectory)
-        parts = [_moments(f, cell, x, bundle, inverse, J) for bundle in pooled(trajectory)]
+        alone = _alone(f, cell, x, J)
+        parts = [_moments(cell, bundle, sigma, alone) for bundle in pooled(trajectory)]
     value, stderr = mean_and_error(torch.stack([J * K for K, _ in parts]) / f.dt)
     rest, rest_stderr = mean_and_error(torch.stack([rest for _, rest in parts]) / f.dt)
     spread = sigma.square().sum(-1) if sigma.ndim == 2 else sigma.square()
@@ -143,21 +142,23 @@ def _cell_of(f: Dynamics) -> tuple[SNTCell, float]:
     )
 
 
+def _alone(f: Dynamics, cell: SNTCell, x: Tensor | None, J: Tensor) -> tuple[Tensor, Tensor]:
+    """Return slope and offset (N,) of the step that a neuron makes without synapses."""
+    u = torch.stack([torch.zeros_like(J[0]), torch.ones_like(J[0])])
+    at_zero, at_one = f.map(u, x) - u - cell.rate(u) @ J.T
+    return at_one - at_zero, at_zero
+
+
 def _moments(
-    f: Dynamics,
-    cell: Any,
-    x: Tensor | None,
-    bundle: list[Tensor],
-    inverse: Tensor,
-    J: Tensor,
+    cell: SNTCell, bundle: list[Tensor], sigma: Tensor, alone: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Return <(S^-1 delta)_i (f_j + f'_j)> (N, N) and what else the drift contributes (N,)."""
-    K, rest, count = torch.zeros_like(J), torch.zeros_like(J[0]), 0
+    slope, offset = alone
+    K, rest = slope.new_zeros(len(slope), len(slope)), torch.zeros_like(slope)
     for u in bundle:
-        rates = cell.transfer(cell.gain * u)
-        other = f.map(u, x) - u - rates @ J.T
-        pulled = u.diff(dim=0) @ inverse
+        rates, both = cell.rate(u), u[1:] + u[:-1]
+        pulled = weighted(u.diff(dim=0), sigma)
         K += pulled.T @ (rates[1:] + rates[:-1])
-        rest += (pulled * (other[1:] + other[:-1])).sum(0)
-        count += len(u) - 1
+        rest += slope * (pulled * both).sum(0) + 2 * offset * pulled.sum(0)
+    count = sum(len(u) - 1 for u in bundle)
     return K / count, rest / count

@@ -26,6 +26,7 @@ from sntorch.transfer import Erf, NormalCdf, Sigmoid, Softplus, Tanh, Tanh01, Tr
 
 __all__ = [
     "AVERAGES",
+    "BLOCK",
     "CLOSED",
     "COARSEST",
     "REACH",
@@ -34,6 +35,7 @@ __all__ = [
     "image",
     "intervals",
     "is_closed",
+    "levels",
     "moments",
     "resolved",
     "weights",
@@ -49,7 +51,7 @@ _QUIET = 1e-8  # below this variance differences of f lose too many digits
 _WITNESSES = 8
 _SHIFT = 1e-5  # relative, for the differences of closed forms
 _Array = npt.NDArray[Any]
-_BLOCK = 2**15  # numbers worked on at a time: they stay in the cache
+BLOCK = 2**15  # numbers worked on at a time: they stay in the cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +82,7 @@ def moments(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) 
         return _closed(transfer, gain, mu, v)
     if float(v.min()) < 1e-20:
         return _at_rest(transfer, gain, mu, v, mesh)
-    rows = max(1, _BLOCK // (mesh + 1))
+    rows = max(1, BLOCK // (mesh + 1))
     if len(v) <= rows:
         return _quadrature(transfer, gain, mu, v, mesh)
     parts = zip(gain.split(rows), mu.split(rows), v.split(rows), strict=True)
@@ -100,6 +102,25 @@ def weights(mesh: int, reach: float = REACH) -> tuple[Tensor, Tensor]:
     return h, torch.stack([w, w * h, w * (h.square() - 1)], -1)
 
 
+def levels(
+    transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int
+) -> tuple[Tensor, Tensor]:
+    """Return the averages (P,) of f and f^2 alone, which is all that a step of the map needs."""
+    if not mesh:
+        m, s = gain * mu, gain.square() * v
+        return transfer.mean(m, s), transfer.second_moment(m, s)
+    h, weight = weights(mesh)
+    h, weight = h.to(mu), weight[:, 0].to(mu)
+    centre, width = (gain * mu).unsqueeze(-1), (gain * v.sqrt()).unsqueeze(-1)
+    rows = max(1, BLOCK // (mesh + 1))
+    found = []
+    for at in range(0, len(v), rows):
+        phi = transfer(torch.addcmul(centre[at : at + rows], width[at : at + rows], h))
+        found.append((phi @ weight, phi.square_() @ weight))
+    mean, square = found[0] if len(found) == 1 else map(torch.cat, zip(*found, strict=True))
+    return mean, square
+
+
 def image(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) -> _Array:
     """Return (2, 3, P): the averages of f and f^2, and their derivatives in mu and v.
 
@@ -111,7 +132,7 @@ def image(transfer: Transfer, gain: Tensor, mu: Tensor, v: Tensor, mesh: int) ->
         return torch.stack(rows).reshape(2, 3, -1).numpy(force=True)
     h, weight = weights(mesh)
     h, weight = h.to(mu), weight.to(mu)
-    rows = max(1, _BLOCK // (mesh + 1))
+    rows = max(1, BLOCK // (mesh + 1))
     centre, width = (gain * mu).unsqueeze(-1), (gain * v.sqrt()).unsqueeze(-1)
     parts = []
     for at in range(0, len(v), rows):

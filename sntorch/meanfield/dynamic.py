@@ -34,7 +34,7 @@ from sntorch.meanfield.tables import Tables
 __all__ = ["Equations", "Ring", "common_noise", "fluctuating"]
 
 _LAGS, _MOST_LAGS = 64, 2**16
-_ROUNDS, _RISING = 300, 3000
+_ROUNDS = 300
 _TOLERANCE = 1e-11
 _LAST = 1e-7  # relative: the error after a Newton step is of the order of its square
 _FADED = 1e-9  # of v: what may be left of the covariance at the end of the ring
@@ -255,19 +255,26 @@ def _fixed_point(g: Equations, x: Tensor, mesh: int, pace: float) -> tuple[Tenso
 def common_noise(t: Tables, mu: Tensor, v: Tensor, q: Tensor, lags: int) -> Tensor:
     """Return the equal-time covariance (B, P) of two replicas that receive the same noise.
 
-    Its equations are those of one network with v given.  All of their coefficients are >= 0: plain
-    rounds from the static part and the noise alone rise to the smallest solution.
+    Its equations are those of one network with v given.  All of their coefficients are >= 0: from
+    the static part and the noise alone Newton's method rises to the smallest solution, and never
+    passes it.
     """
     g = Equations(t, lags, 4 * TERMS)
     k = torch.arange(lags + 1, dtype=v.dtype, device=v.device)
-    leak = t.leak.unsqueeze(-1)
+    leak, weight, one = t.leak.unsqueeze(-1), t.power.unsqueeze(-1), torch.ones_like(v[:, 0])
     D = q.unsqueeze(-1) + t.noise.unsqueeze(-1) * leak**k / (1 - leak.square())
     x = torch.stack([mu, v], -1)
     pairs = g.pairs(x, g.mesh(x))
-    for _ in range(_RISING):
-        new = divided(g.field(pairs, D), g.filter)
-        done = bool(((new - D).abs().amax(-1) <= _TOLERANCE * (1 + v)).all())
-        D = torch.minimum(new, v.unsqueeze(-1))
-        if done:
+    for _ in range(_ROUNDS):
+        field, flat = g.field(pairs, D), D.flatten(0, 1)
+        # Of the series as it is summed: the slope that knows better leads past the solution.
+        W = weight * pairs.derivatives(flat)[0].reshape(D.shape).unsqueeze(1)
+        miss = (field - curved(t.leak, D)).unsqueeze(2)
+        step = chains.solve(t.leak, one, W, miss).squeeze(2)
+        # Where two solutions meet the system is singular: there the map itself goes on.
+        plain = ~(step >= -_TOLERANCE * (1 + v).unsqueeze(-1)).flatten(1).all(-1)
+        step = torch.where(plain[:, None, None], divided(field, g.filter) - D, step)
+        D = torch.minimum(D + step, v.unsqueeze(-1))
+        if bool((step.abs().amax(-1) <= _TOLERANCE * (1 + v)).all()):
             break
     return D[..., 0]

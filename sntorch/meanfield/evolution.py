@@ -19,6 +19,7 @@ of terms is doubled until the covariances of the fields, checked at several time
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ class TwoTime(Result):
     error: Tensor
     """(...), largest change of a covariance of the field when terms and mesh are doubled."""
     terms: int
-    """Terms of the Hermite series that this took."""
+    """Terms of the Hermite series that this took; the most of all problems."""
     arguments: dict[str, Tensor]
     """Every argument of the call, of the broadcast shape."""
     transfer: str
@@ -134,12 +135,12 @@ def evolve(
     mu, v = (s.expand(shape).reshape(-1) for s in start)
     if terms is not None:
         checks.count("terms", terms, low=2)
-    history = _doubled(phi, p, mu, v, steps, terms)
+    found = _doubled(phi, p, mu, v, steps, terms)
     return TwoTime(
-        mean=history.mu.reshape(*shape, steps + 1),
-        covariance=history.D.reshape(*shape, steps + 1, steps + 1),
-        error=history.error().reshape(shape),
-        terms=history.terms,
+        mean=found.mu.reshape(*shape, steps + 1),
+        covariance=found.D.reshape(*shape, steps + 1, steps + 1),
+        error=found.error.reshape(shape),
+        terms=found.terms,
         arguments=arguments,
         transfer=repr(phi),
     )
@@ -148,15 +149,17 @@ def evolve(
 def _doubled(
     phi: Transfer, p: Parameters, mu: Tensor, v: Tensor, steps: int, terms: int | None
 ) -> History:
-    k = terms or TERMS
-    while True:
-        history = History(phi, p, mu, v, steps, k).run()
-        if terms is not None or k >= MOST_TERMS:
-            return history
+    """Return the histories of all problems, of which each has as many terms as it needs."""
+    found = history = History(phi, p, mu, v, steps, terms or TERMS).run()
+    rows = torch.arange(len(v), device=v.device)
+    while terms is None and history.terms < MOST_TERMS:
         size = 1 + history.D.diagonal(dim1=-2, dim2=-1).amax(-1)
-        if bool((history.error() <= _TOLERANCE * size).all()):
-            return history
-        k *= 2
+        rows = rows[~(history.error <= _TOLERANCE * size)]
+        if not len(rows):
+            break
+        history = History(phi, p.take(rows), mu[rows], v[rows], steps, 2 * history.terms).run()
+        found.take(rows, history)
+    return found
 
 
 class History:
@@ -179,7 +182,7 @@ class History:
         p, D = self.p, self.D
         leak, power = p.leak.unsqueeze(-1), p.std.square().unsqueeze(-1)
         for t in range(self.steps):
-            self.a[..., t], self.rest[:, t] = self._expand(t, self.terms, 1)
+            self.a[..., t : t + 1], self.rest[:, t : t + 1] = self._expand(t, t + 1, self.terms, 1)
             field = power * self._pairs(t, self.a, self.rest) + p.static.unsqueeze(-1)
             cross = _scan(field, p.leak)
             # X(s, t) sums the fields before s: one place further than the scan.
@@ -195,11 +198,19 @@ class History:
             self.mu[:, t + 1] = p.leak * self.mu[:, t] + mean
         return self
 
-    def _expand(self, t: int, terms: int, finer: int) -> tuple[Tensor, Tensor]:
-        p, v = self.p, self.D[:, t, t]
-        mesh = finer * int(intervals(p.gain, v, self.fine).max())
-        a, mass = coefficients(self.phi, p.gain, self.mu[:, t], v, mesh, terms)
-        return a, (mass - a.square().sum(-1)).clamp(min=0).sqrt()
+    def take(self, rows: Tensor, other: History) -> None:
+        """Take over problems that were solved with more terms."""
+        self.mu[rows], self.D[rows], self.terms = other.mu, other.D, other.terms
+        self.error[rows] = other.error
+
+    def _expand(self, start: int, end: int, terms: int, finer: int) -> tuple[Tensor, Tensor]:
+        """Return the coefficients (P, terms, L) of L times, and what is left (P, L)."""
+        v = self.D.diagonal(dim1=-2, dim2=-1)[:, start:end]
+        gain, mu = self.p.gain.repeat_interleave(end - start), self.mu[:, start:end].flatten()
+        mesh = finer * int(intervals(gain, v.flatten(), self.fine).max())
+        a, mass = coefficients(self.phi, gain, mu, v.flatten(), mesh, terms)
+        rest = (mass - a.square().sum(-1)).clamp(min=0).sqrt()
+        return a.reshape(*v.shape, terms).mT, rest.reshape(v.shape)
 
     def _pairs(self, t: int, a: Tensor, rest: Tensor) -> Tensor:
         """Return E f(u_t) f(u_s) (P, t + 1) for all s <= t."""
@@ -209,13 +220,12 @@ class History:
         series = powers(a[..., : t + 1] * a[..., t : t + 1], rho)
         return series + rest[:, : t + 1] * rest[:, t : t + 1] * rho.pow(a.shape[1] + 1)
 
+    @functools.cached_property
     def error(self) -> Tensor:
         """Return the largest change (P,) of the fields' covariance with twice terms and mesh."""
         worst = torch.zeros_like(self.p.gain)
         times = torch.linspace(0, self.steps - 1, min(_CHECKED, self.steps)).long().tolist()
-        every = [self._expand(t, 2 * self.terms, 2) for t in range(self.steps)]
-        a = torch.stack([each[0] for each in every], -1)
-        rest = torch.stack([each[1] for each in every], -1)
+        a, rest = self._expand(0, self.steps, 2 * self.terms, 2)
         for t in times:
             change = self._pairs(t, a, rest) - self._pairs(t, self.a, self.rest)
             worst = torch.maximum(worst, (self.p.std.square() * change.abs().amax(-1)))

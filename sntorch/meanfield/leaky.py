@@ -78,7 +78,7 @@ def _relaxed(
     for share in _SHARES:
         pace = share * (1 - leak)
         for _ in range(steps):
-            mean, variance = scaled.image(scaled.at(mu, v))
+            mean, variance = scaled.step(mu, v)
             step = torch.stack([pace * (mean - mu), pace * (variance - v)])
             mu, v = mu + step[0], v + step[1]
             if bool(step.abs().max() <= share * _REST * (1 + v.abs().max())):

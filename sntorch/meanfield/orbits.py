@@ -53,7 +53,7 @@ def _orbit(
         if i == 1:
             mu = mu + _NUDGE
         before = torch.cat([mu, v])
-        mu, v = t.image(t.at(mu, v))
+        mu, v = t.step(mu, v)
         if i > 1 and bool((torch.cat([mu, v]) - before).abs().max() <= _REST * (1 + v.abs().max())):
             orbit = mu.expand(window, -1, -1), v.expand(window, -1, -1)
             return *orbit, torch.zeros_like(mu[:, 0]), torch.zeros_like(mu[:, 0]), 0 * mu

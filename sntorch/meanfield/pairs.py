@@ -260,7 +260,8 @@ def powers(weight: Tensor, rho: Tensor) -> Tensor:
     low = rho.unsqueeze(1).repeat(1, width, 1)
     low[:, 0] = 1
     low = low.cumprod(1)
-    weight = torch.nn.functional.pad(weight, (0, 0, 0, -terms % width))
+    if terms % width:
+        weight = torch.nn.functional.pad(weight, (0, 0, 0, -terms % width))
     sums = (weight.unflatten(1, (-1, width)) * low.unsqueeze(1)).sum(2)
     step, total = low[:, -1] * rho, sums[:, -1]
     for b in range(sums.shape[1] - 2, -1, -1):

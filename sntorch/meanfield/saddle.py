@@ -214,7 +214,9 @@ class _Mesh:
         reach = 9 * s**0.5 + field * _REACH
         far = torch.tensor(reach + abs(Gamma) * float(self.phi(torch.tensor(50.0))))
         for _ in range(100):  # down to the largest x with x - Gamma phi(x) = reach
-            far = reach + max(Gamma, 0.0) * self.phi(far)
+            before, far = far, reach + max(Gamma, 0.0) * self.phi(far)
+            if far == before:
+                break
         x = float(far) * torch.linspace(-1, 1, _NODES + 1, dtype=torch.float64)
         value = self.phi(x)
         return x, value, x - Gamma * value

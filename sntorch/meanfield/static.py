@@ -22,7 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sntorch.meanfield.averages import AVERAGES, Moments, fineness, intervals, moments, resolved
+from sntorch.meanfield.averages import (
+    AVERAGES,
+    BLOCK,
+    Moments,
+    fineness,
+    intervals,
+    moments,
+    resolved,
+)
 from sntorch.meanfield.nearby import nearly_equal
 from sntorch.meanfield.pairs import MOST_TERMS, TERMS, Pairs
 from sntorch.meanfield.record import Parameters
@@ -84,11 +92,17 @@ def relax(transfer: Transfer, p: Parameters, mu: Tensor, v: Tensor, warm: int = 
 
 
 def by_mesh(gain: Tensor, v: Tensor, fine: int) -> list[tuple[int, Tensor | None]]:
-    """Return pairs of a mesh and the rows that need it, None for all of them."""
+    """Return pairs of a mesh and the rows that need it, None for all of them.
+
+    Few rows share the finest: the averages cost less than what is around them.
+    """
     mesh = intervals(gain, v, fine)
-    found = [int(mesh)] if len(mesh) == 1 else mesh.unique().tolist()
+    finest = int(mesh.max())
+    if len(mesh) * finest <= BLOCK:
+        return [(finest, None)]
+    found = mesh.unique().tolist()
     if len(found) == 1:
-        return [(found[0], None)]
+        return [(finest, None)]
     return [(n, (mesh == n).nonzero().squeeze(-1)) for n in found]
 
 

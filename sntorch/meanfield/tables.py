@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sntorch.meanfield.averages import Moments, intervals, moments
+from sntorch.meanfield.averages import AVERAGES, Moments, intervals, levels, moments
 from sntorch.meanfield.record import Number, Parameters, domain, real
 from sntorch.transfer import Transfer
 
@@ -79,10 +79,13 @@ class Tables:
 
     def at(self, mu: Tensor, v: Tensor) -> Moments:
         """Return the averages (B, P)."""
-        mesh = int(intervals(self.gain.flatten(), v.flatten(), self.fine).max())
-        flat = moments(self.phi, self.gain.flatten(), mu.flatten(), v.flatten(), mesh)
-        names = [field.name for field in dataclasses.fields(Moments)]
-        return Moments(**{name: getattr(flat, name).reshape(v.shape) for name in names})
+        flat = moments(self.phi, *self._laws(mu, v))
+        return Moments(**{name: getattr(flat, name).reshape(v.shape) for name in AVERAGES})
+
+    def step(self, mu: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and variance (B, P) one step later, without leak."""
+        mean, square = levels(self.phi, *self._laws(mu, v))
+        return self._onward(mean.reshape(v.shape), square.reshape(v.shape))
 
     def drive(self, mean: Tensor) -> Tensor:
         """Return the mean (B, P) of the field where f has the mean (B, P)."""
@@ -93,14 +96,22 @@ class Tables:
         return self.power @ products + self.static.unsqueeze(-1)
 
     def image(self, at: Moments) -> tuple[Tensor, Tensor]:
-        """Return mean and variance one step later, without leak."""
-        return self.drive(at.mean), self.field(at.square.unsqueeze(-1)).squeeze(-1) + self.noise
+        """Return the same from averages that are known."""
+        return self._onward(at.mean, at.square)
 
     def jacobian(self, at: Moments) -> Tensor:
         """Return the derivative (B, 2P, 2P) of the map of (mu, v)."""
         upper = torch.cat([self.mean * at.slope[:, None], self.mean * at.mean_v[:, None]], -1)
         lower = [self.power * at.square_mu[:, None], self.power * at.square_v[:, None]]
         return torch.cat([upper, torch.cat(lower, -1)], -2)
+
+    def _laws(self, mu: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Return gain, mean and variance (B P,), and a mesh for all of them."""
+        gain, wide = self.gain.flatten(), v.flatten()
+        return gain, mu.flatten(), wide, int(intervals(gain, wide, self.fine).max())
+
+    def _onward(self, mean: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
+        return self.drive(mean), self.field(square.unsqueeze(-1)).squeeze(-1) + self.noise
 
 
 def read(

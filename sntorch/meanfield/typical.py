@@ -27,7 +27,7 @@ from sntorch.transfer import Transfer
 
 __all__ = ["typical_fixed_points"]
 
-_STAGES = 30  # of a continuation
+_STAGES = 16  # of a continuation
 _FIRST = 0.02  # g - 1 where the expansion of the number of fixed points is good enough to start
 
 
@@ -69,10 +69,12 @@ def typical_fixed_points(*, gain: Number) -> StateMeasure:
     excess = torch.where(many, g - 1, _FIRST)
     first = excess.clamp(max=_FIRST)
     unknown = torch.tensor([math.log(2 / 3), -0.5, 2 / 3]).to(first).expand(len(first), 3)
-    residual = torch.zeros_like(g)
+    residual, trend = torch.zeros_like(g), torch.zeros_like(unknown)
     for stage in range(_STAGES + 1):
-        at = 1 + first * (excess / first) ** (stage / (_STAGES))
-        unknown, residual = newton(lambda z, at=at: _balance(phi, at, z), unknown)
+        at = 1 + first * (excess / first) ** (stage / _STAGES)
+        guess = unknown + trend if stage > 1 else unknown
+        new, residual = newton(lambda z, at=at: _balance(phi, at, z), guess)
+        trend, unknown = new - unknown, new
     g1 = 1 + excess
     q, tilt, a = unknown[:, 0].exp() * excess, unknown[:, 1], unknown[:, 2] * excess
     where = _typical(phi, g1, unknown)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import final
 
-import scipy
 import torch
 from torch import Tensor
 
 from sntorch import checks
 from sntorch.flows import Diffusion, Flow, checked_diffusion
+from sntorch.systems.covariances import steady_covariance
 from sntorch.systems.explicit import Explicit, autonomous, matrix
 
 __all__ = ["DoubleWell", "OrnsteinUhlenbeck", "StuartLandau"]
@@ -140,14 +140,12 @@ class OrnsteinUhlenbeck(Explicit, Flow):
             If an eigenvalue of A has no negative real part: there is no stationary law.
         """
         A = self.A.double().cpu()
-        slowest = float(torch.linalg.eigvals(A).real.max())
-        if slowest >= 0:
-            raise ValueError(f"A: expected eigenvalues with real parts < 0, got {slowest:.4g}")
         D = torch.as_tensor(self.diffusion, dtype=A.dtype, device="cpu").detach()
-        D = D if D.ndim == 2 else torch.diag(D.expand(self.size))
-        return torch.from_numpy(
-            scipy.linalg.solve_continuous_lyapunov(A.numpy(), -2 * D.numpy())
-        ).to(self.A)
+        C = steady_covariance(A, 2 * (D if D.ndim == 2 else torch.diag(D.expand(self.size))))
+        if C is None:
+            slowest = float(torch.linalg.eigvals(A).real.max())
+            raise ValueError(f"A: expected eigenvalues with real parts < 0, got {slowest:.4g}")
+        return C.to(self.A)
 
 
 @final

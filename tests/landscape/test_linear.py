@@ -113,6 +113,17 @@ def test_map_with_correlated_noise(seed):
     assert float(found.entropy_production) > 0.1
 
 
+@pytest.mark.parametrize("n", [64, 65, 129, 150, 200])
+def test_covariances_of_many_neurons_are_found_in_blocks(n):
+    A, D = stable(n), positive(n)
+    C = linear_flow(A, D).covariance
+    assert_close(A @ C + C @ A.T, -2 * D, rtol=0, atol=1e-11 * float(D.abs().max()))
+    M = torch.eye(n).double() + A / 4  # its eigenvalues are complex: no cut may part a pair
+    C = linear_map(M, D).covariance
+    S = D @ D.T
+    assert_close(M @ C @ M.T + S, C, rtol=0, atol=1e-11 * float(C.abs().max()))
+
+
 def test_a_fine_map_is_the_flow():
     A, D, dt = stable(4), positive(4), 1e-4
     values, vectors = torch.linalg.eigh(2 * D * dt)
@@ -185,6 +196,7 @@ def test_kind_and_scalars():
         (lambda: linear_flow(-torch.eye(2), -1.0), r"diffusion: expected"),
         (lambda: linear_flow(-torch.eye(2), torch.ones(3)), r"diffusion: expected"),
         (lambda: linear_map(torch.eye(2)), r"M: expected eigenvalues inside the unit circle"),
+        (lambda: linear_map(-torch.eye(2)), r"M: expected eigenvalues inside the unit circle"),
         (lambda: linear_map(torch.zeros(2, 2), 0.0), r"noise: expected noise"),
         (lambda: linear_map(torch.zeros(2, 2), torch.ones(3)), r"noise: expected a number, \(2,\)"),
         (lambda: linear_map(torch.zeros(2, 2), dt=0.0), r"dt: expected"),
