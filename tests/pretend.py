@@ -7,9 +7,11 @@ every number that is read, is counted.  It knows nothing of streams, graphs, or 
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import functools
-import os
+import importlib
+import multiprocessing
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -181,33 +183,36 @@ def _no_grad(mode: bool = True) -> contextlib.AbstractContextManager[object]:
 
 
 def pretended(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test, which takes `reads`, where the device is there: in a child of this process.
+    """Run a test, which takes `reads`, where the device is there: in a process of its own.
 
-    Torch does not forget a device, and other tests should not find one.
+    Torch does not forget a device, and learns of none once it has made a gradient; so the process
+    is a child of one that was started for this and has made none.
     """
 
     @functools.wraps(test)
     def run(**given: Any) -> None:
-        read, write = os.pipe()
-        child = os.fork()
-        if not child:
-            told = ""
-            try:
-                with _pretending(given["reads"]):
-                    test(**given)
-            except BaseException:
-                told = traceback.format_exc()
-            with os.fdopen(write, "w") as stream:
-                stream.write(told)
-            os._exit(0)
-        os.close(write)
-        with os.fdopen(read) as stream:
-            told = stream.read()
-        assert os.waitpid(child, 0)[1] == 0
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([test.__module__])
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as alone:
+            named = {name: value for name, value in given.items() if name != "reads"}
+            told = alone.submit(_perform, test.__module__, test.__name__, named).result()
         if told:
             pytest.fail(told, pytrace=False)
 
     return run
+
+
+def _perform(module: str, name: str, given: dict[str, Any]) -> str:
+    """Return what went wrong in a test, nothing if it passes."""
+    reads = Reads()
+    torch.set_num_threads(1)
+    torch.default_generator.manual_seed(0)
+    try:
+        with _pretending(reads):
+            getattr(importlib.import_module(module), name).__wrapped__(reads=reads, **given)
+    except BaseException:
+        return traceback.format_exc()
+    return ""
 
 
 @contextlib.contextmanager

@@ -93,15 +93,17 @@ def frames() -> Iterator[Line]:
         yield Line(f"{rows} frames of {n} x {k}: linalg.qr over ours", householder, ours, ">= 1")
 
 
-SECTIONS: Sections = {
-    "replay": replay,
-    "products": products,
-    "rnn": against_rnn,
-    "training": functools.partial(against_rnn, training=True),
-    "frames": frames,
-}
+SECTIONS: Sections = {}
+if torch.cuda.is_available():
+    SECTIONS |= {
+        "replay": replay,
+        "products": products,
+        "rnn": against_rnn,
+        "training": functools.partial(against_rnn, training=True),
+        "frames": frames,
+    }
 
 if __name__ == "__main__":
-    if not torch.cuda.is_available():
+    if not SECTIONS:
         raise SystemExit("expected a CUDA device, got none")
     table(SECTIONS, __doc__, rounds=7)

@@ -22,6 +22,7 @@ import compiled
 import couplings
 import digits
 import fixed_points
+import gpu
 import lyapunov
 import meanfield
 import monitors
@@ -52,6 +53,7 @@ BENCHES: dict[str, Sections] = {
         fixed_points,
         compiled,
         digits,
+        gpu,
     )
 }
 NAMES = [*BENCHES, *(f"{name}.{part}" for name, parts in BENCHES.items() for part in parts)]

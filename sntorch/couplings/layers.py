@@ -294,14 +294,19 @@ def push(J: Tensor | Coupling, V: Tensor) -> Tensor:
     The vectors of a frame travel as rows, each in one piece of memory, as QR leaves them: in
     float64 few of them as columns can take twice the time.
     """
-    return J.push(V) if isinstance(J, Coupling) else nn.functional.linear(V.mT, J).mT
+    return J.push(V) if isinstance(J, Coupling) else _times(V.mT, J.T).mT
 
 
 def pull(J: Tensor | Coupling, W: Tensor) -> Tensor:
     """Return J^T W (..., n, k) for W (..., m, k), J a dense tensor or a layer."""
     if isinstance(J, Coupling):
         return J.pull(W)
-    return (W.mT @ J).mT
+    return _times(W.mT, J).mT
+
+
+def _times(rows: Tensor, J: Tensor) -> Tensor:
+    """Return the vectors (..., k, m) times J (m, n), in one product whatever their strides are."""
+    return (rows.reshape(-1, rows.shape[-1]) @ J).view(*rows.shape[:-1], J.shape[1])
 
 
 def _on_rows(product: Callable[[Tensor], Tensor], f: Tensor) -> Tensor:

@@ -35,6 +35,8 @@ from sntorch.results import Result
 
 __all__ = ["LimitCycle", "limit_cycle"]
 
+_KEPT = 2**23  # numbers of derivatives that are kept for a second look: 64 MB
+
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class LimitCycle(Result):
@@ -156,13 +158,14 @@ def _phase_response(
 ) -> tuple[Tensor, Tensor]:
     """Return Z (points, N) and D_phi: the left eigenvector of 1, pulled back along the orbit."""
     orbit, T = cycle.states, cycle.period
-    steps = list(tangents(stepper(flow, T / len(orbit), dt), x, orbit.flip(0)))
+    step, back = stepper(flow, T / len(orbit), dt), orbit.flip(0)
+    kept = list(tangents(step, x, back)) if len(orbit) * orbit.shape[-1] ** 2 <= _KEPT else None
     turn = torch.eye(orbit.shape[-1]).to(orbit)
-    for M in steps:
+    for M in kept or tangents(step, x, back):
         turn = M.T @ turn
     values, left = torch.linalg.eig(turn)
     z, responses = left[:, (values - 1).abs().argmin()].real, []
-    for M in steps:
+    for M in kept or tangents(step, x, back):
         z = M.T @ z
         responses.append(z)
     Z = torch.stack(responses).flip(0)

@@ -117,8 +117,7 @@ class SpeedPotential(Potential):
         """Return E (...), its gradient and r (..., N)."""
         value, pull = self.f.pullback(u, self.x)
         r = self._speed(value, u)
-        # One vector per row, laid out as a frame of rows: one product for all of them.
-        gradient = pull(r.unsqueeze(-2).mT).squeeze(-1)
+        gradient = pull(r.unsqueeze(-1)).squeeze(-1)
         if not isinstance(self.f, Flow):
             gradient = gradient - r
             gradient = gradient if self.f.dt == 1 else gradient / self.f.dt
