@@ -821,6 +821,7 @@ def test_a_function_says_its_name():
     assert repr(snt.as_dynamics(functools.partial(bend))) == "FunctionDynamics(partial)"
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch about itself
 def test_wrappers_of_torch_are_looked_through():
     gru, u = nn.GRU(2, 3), torch.randn(4, 3)
     for wrapped in (torch.compile(gru), nn.DataParallel(gru)):
