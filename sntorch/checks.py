@@ -142,8 +142,8 @@ def table(name: str, value: object, shape: tuple[int, ...], low: float = -math.i
     return found
 
 
-def generator(value: object, device: torch.device) -> torch.Generator | None:
-    """Return `value` if it is None or a generator that can fill tensors on `device`."""
+def generator(value: object, device: torch.device | str | None) -> torch.Generator | None:
+    """Return `value` if it is None or can fill tensors on `device`; None is torch's default."""
     if value is None:
         return None
     if not isinstance(value, torch.Generator):
@@ -152,8 +152,9 @@ def generator(value: object, device: torch.device) -> torch.Generator | None:
             kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
         )
         raise ValueError(f"generator: expected a torch.Generator, got {found}")
-    if value.device.type != device.type:
-        raise ValueError(f"generator: expected one on {device.type}, got {value.device.type}")
+    where = torch.get_default_device() if device is None else torch.device(device)
+    if value.device.type != where.type:
+        raise ValueError(f"generator: expected one on {where.type}, got {value.device.type}")
     return value
 
 

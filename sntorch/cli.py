@@ -231,7 +231,8 @@ def _run_dir(output: str, resume: str | None, name: str) -> str:
     if resume is None:
         return taken(_sweep_dir(output, name))
     if not (pathlib.Path(resume) / "config.yaml").is_file():
-        raise ValueError(f"resume: expected the folder of a run, got {resume}")
+        # Of any other error, in the middle of its own work, Hydra would show two pages.
+        raise SystemExit(f"resume: expected the folder of a run, got {resume}")
     return resume
 
 
@@ -240,7 +241,7 @@ def _sweep_dir(output: str, name: str) -> str:
     folder = pathlib.Path(output)
     existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ValueError(f"output: expected a folder that can be written, got {output}")
+        raise SystemExit(f"output: expected a folder that can be written, got {output}")
     return str(folder / name)
 
 

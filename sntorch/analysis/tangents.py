@@ -139,6 +139,8 @@ class TangentWalk:
         *,
         volume: bool = False,
     ) -> None:
+        if u.dtype not in (torch.float32, torch.float64):  # no other has a QR
+            raise ValueError(f"u: expected float32 or float64 for tangents, got {u.dtype}")
         self.f, self.u, self.x = f, u, x
         self.sigma, self.generator, self.interval = noise_of(f, u), generator, interval
         self.step = 0

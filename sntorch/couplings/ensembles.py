@@ -231,6 +231,7 @@ def thresholds(
     sizes = [checks.count("sizes", sizes)] if isinstance(sizes, int) else _sizes(sizes)
     means = checks.table("mean", mean, (len(sizes),))
     stds = checks.table("std", std, (len(sizes),), low=0)
+    checks.generator(generator, device)
     theta = torch.randn(sum(sizes), generator=generator, dtype=dtype, device=device)
     for a, block in enumerate(theta.split(sizes)):
         block.mul_(float(stds[a])).add_(float(means[a]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sntorch import memory
+from sntorch import checks, memory
 
 __all__ = ["fits", "square"]
 
@@ -25,8 +25,9 @@ def square(
     Raises
     ------
     ValueError
-        If they do not fit the memory.
+        If they do not fit the memory, or the generator is not torch's or of another device.
     """
+    checks.generator(generator, device)
     fits("n", (n, n), dtype, device, arrays=arrays)
     return torch.randn(n, n, generator=generator, dtype=dtype, device=device)
 

@@ -79,6 +79,7 @@ def sparse(
     checks.number("mean", mean)
     checks.number("std", std, low=0)
     checks.one_of("layout", layout, ["dense", "csr"])
+    checks.generator(generator, device)
     K = _inputs(n, degree, density)
     if layout == "csr" and n * K + 6 * math.sqrt(n * K) > _MOST:
         raise ValueError(f"n: expected fewer than 2^31 couplings, got {n} x {K:g}")

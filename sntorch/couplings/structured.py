@@ -112,6 +112,7 @@ def low_rank(
     checks.number("std", std, low=0)
     omega = checks.table("overlaps", overlaps, (rank,))
     J = square(n, generator, dtype, device)
+    checks.generator(generator, device)
     draws = torch.randn(2, n, rank, generator=generator, dtype=dtype, device=device)
     unit = _frame(draws[0])
     right = draws[1] - unit @ (unit.mT @ draws[1])

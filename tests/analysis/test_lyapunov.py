@@ -859,6 +859,15 @@ def test_cuda():
 # Wrong arguments
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_refused(dtype):
+    cell = nn.GRUCell(2, 3).to(dtype)
+    with pytest.raises(
+        ValueError, match=f"u: expected float32 or float64 for tangents, got {dtype}"
+    ):
+        lyapunov_spectrum(cell, torch.zeros(2, 3, dtype=dtype), 5)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

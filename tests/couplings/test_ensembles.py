@@ -3,10 +3,12 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy import optimize
 
+from sntorch import couplings
 from sntorch.couplings import dale, gaussian, populations, thresholds
 
 N, COPIES = 40, 64
@@ -336,3 +338,22 @@ WRONG: Any = 4  # where the types ask for a list
 def test_bad_arguments_of_the_others_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+DRAWN = {
+    "gaussian": lambda **given: couplings.gaussian(4, **given),
+    "populations": lambda **given: couplings.populations([4], mean=[[0.0]], std=[[1.0]], **given),
+    "dale": lambda **given: couplings.dale(4, excitatory=0.5, **given),
+    "thresholds": lambda **given: couplings.thresholds(4, **given),
+    "sparse": lambda **given: couplings.sparse(4, degree=2, **given),
+    "orthogonal": lambda **given: couplings.orthogonal(4, **given),
+    "low_rank": lambda **given: couplings.low_rank(4, rank=1, **given),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+def test_a_generator_that_is_none_is_named(draw):
+    with pytest.raises(ValueError, match=r"generator: expected a torch.Generator, got numpy"):
+        draw(generator=np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"generator: expected one on meta, got cpu"):
+        draw(generator=torch.Generator(), device="meta")
