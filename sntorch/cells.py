@@ -34,7 +34,8 @@ from sntorch.couplings import layers
 from sntorch.couplings.layers import Coupling
 from sntorch.couplings.normals import fits
 from sntorch.differentiable import transformed
-from sntorch.dynamics import Dynamics, check_bounded, enter, noise_of, rollout
+from sntorch.dynamics import Dynamics, check_bounded, enter, rollout
+from sntorch.noise import noise_of
 from sntorch.quantities import DOMAIN, FREE, checked, in_domain, inside
 from sntorch.transfer import Transfer, as_transfer
 

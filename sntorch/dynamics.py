@@ -25,34 +25,28 @@ state: it depends on nothing else, neither on what is stored nor on who watches.
 from __future__ import annotations
 
 import abc
-import contextlib
 import functools
 import math
-import threading
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sntorch import checks, memory
 from sntorch.callables import call, called, input_first, positional, unwrapped
 from sntorch.differentiable import Differentiable, brief, transformed
+from sntorch.drives import check_drive, drive_at
+from sntorch.noise import add_noise, noise_of
 
 __all__ = [
     "Dynamics",
     "FunctionDynamics",
     "IteratedDynamics",
-    "add_noise",
     "as_dynamics",
     "check_bounded",
-    "drive_at",
     "enter",
     "iterate",
-    "noise_of",
-    "observing",
     "rollout",
     "step",
 ]
@@ -371,39 +365,6 @@ def step(
     return add_noise(f.map(u, x), sigma, generator)
 
 
-def add_noise(u: Tensor, sigma: Tensor | None, generator: torch.Generator | None) -> Tensor:
-    """Return u + sigma B with one contiguous draw of B in the shape of u."""
-    if sigma is None:
-        return u
-    B = torch.randn(u.shape, dtype=u.dtype, device=u.device, generator=generator)
-    return u + (B @ sigma.mT if sigma.ndim == 2 else sigma * B)
-
-
-def noise_of(f: Dynamics, u: Tensor) -> Tensor | None:
-    """Return the noise of f as a tensor like u: scalar, (N,) or (N, N); None where it is all zero.
-
-    Raises
-    ------
-    ValueError
-        If the noise is of another shape, not finite, or negative where it is no matrix.
-    """
-    sigma = torch.as_tensor(f.noise, dtype=u.dtype, device=u.device)
-    n = u.shape[-1]
-    if sigma.shape not in ((), (n,), (n, n)):
-        raise ValueError(
-            f"noise: expected a number, ({n},) or ({n}, {n}), got {tuple(sigma.shape)}"
-        )
-    checks.finite("noise", sigma)
-    if sigma.ndim < 2 and bool((sigma < 0).any()):
-        raise ValueError(f"noise: expected >= 0, got {float(sigma.min())}")
-    return sigma if sigma.requires_grad or bool((sigma != 0).any()) else None
-
-
-def drive_at(x: Tensor | None, t: int) -> Tensor | None:
-    """Return the drive of step t: x itself where it is None or constant (I,), else x[t]."""
-    return x if x is None or x.ndim == 1 else x[t]
-
-
 def enter(
     f: object, u: Tensor, steps: int | None = None, x: Tensor | None = None
 ) -> tuple[Dynamics, Tensor | None]:
@@ -423,63 +384,8 @@ def enter(
     if steps is not None:
         dynamics.at(checks.count("steps", steps) - 1)  # a schedule says if it is too short
     if x is not None:
-        _check_drive(x, u, steps)
+        check_drive(x, u, steps)
     return dynamics, x
-
-
-@contextlib.contextmanager
-def observing(f: nn.Module, u: Tensor) -> Iterator[None]:
-    """Look at f from states u and leave no trace: the context in which every analysis runs.
-
-    No gradients are recorded, modules are in evaluation mode, and afterwards modes and torch's
-    global generators are as they were.  Noise drawn inside without a generator therefore repeats
-    from call to call until the user's own program draws from the global generator.  Leaves
-    inference mode, in which reverse derivatives would be zero, for the time being.
-    """
-    cuda = [u.device] if u.is_cuda else []
-    with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(cuda), _evaluating(f):
-        yield
-
-
-_LOCK = threading.Lock()
-_MODES: weakref.WeakKeyDictionary[nn.Module, list[int]] = weakref.WeakKeyDictionary()
-
-
-@contextlib.contextmanager
-def _evaluating(f: nn.Module) -> Iterator[None]:
-    """Keep f in evaluation mode until the last who looks at it, in whichever thread, has gone."""
-    parts = list(f.modules())
-    with _LOCK:
-        for part in parts:
-            _MODES.setdefault(part, [0, part.training])[0] += 1
-            part.training = False
-    try:
-        yield
-    finally:
-        with _LOCK:
-            for part in parts:
-                _MODES[part][0] -= 1
-                if not _MODES[part][0]:
-                    part.training = bool(_MODES.pop(part)[1])
-
-
-def _check_drive(x: Tensor, u: Tensor, steps: int | None) -> None:
-    checks.finite("x", checks.same_kind("x", checks.floating("x", x, ndim=1), u, "the state"))
-    if x.ndim == 1 or steps is None:
-        return
-    if x.shape[0] != steps:
-        raise ValueError(
-            f"x: expected (I,) or ({steps}, ..., I), one row per step, got {tuple(x.shape)}"
-        )
-    rows = u.shape[:-1]
-    try:
-        fits = np.broadcast_shapes(x.shape[1:-1], rows) == rows  # torch's would import sympy
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"x: expected batch axes that fit {tuple(rows)}, got {tuple(x.shape[1:-1])}"
-        )
 
 
 def check_bounded(orbit: Tensor, every: int = 1) -> None:

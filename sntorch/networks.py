@@ -17,7 +17,8 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.cells import SNTCell
 from sntorch.differentiable import transformed
-from sntorch.dynamics import Dynamics, drive_at
+from sntorch.drives import drive_at
+from sntorch.dynamics import Dynamics
 
 __all__ = ["Networks"]
 

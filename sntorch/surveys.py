@@ -44,8 +44,10 @@ from sntorch.analysis import (
     power_spectrum,
     regime,
 )
-from sntorch.dynamics import Dynamics, enter, noise_of, observing, rollout
+from sntorch.dynamics import Dynamics, enter, rollout
 from sntorch.landscape import entropy_production, flux_field
+from sntorch.noise import noise_of
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["Survey", "survey"]

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import sntorch as snt
 from sntorch import captured, forward
-from sntorch.dynamics import noise_of
+from sntorch.noise import noise_of
 
 N, I, STEPS = 5, 2, 75  # four blocks and a part of one
 ROWS = [(), (1,), (3,), (2, 3)]

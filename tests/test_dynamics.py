@@ -32,7 +32,9 @@ from torch import nn
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.dynamics import FunctionDynamics, noise_of, observing
+from sntorch.dynamics import FunctionDynamics
+from sntorch.noise import noise_of
+from sntorch.observing import observing
 
 every_dynamics = pytest.mark.parametrize(
     "factory", [pytest.param(factory, id=name) for name, factory in DYNAMICS]

@@ -12,8 +12,8 @@ from scipy.linalg import expm, solve_continuous_lyapunov, solve_discrete_lyapuno
 from torch.testing import assert_close
 
 import sntorch as snt
-from sntorch.dynamics import noise_of
 from sntorch.flows import FunctionFlow, as_flow
+from sntorch.noise import noise_of
 
 EXACT: dict[str, Any] = {"rtol": 1e-13, "atol": 1e-14}
 INTEGRATORS = pytest.mark.parametrize("integrator", [snt.EulerMaruyama, snt.RungeKutta4])

@@ -12,7 +12,8 @@ from torch.testing import assert_close
 import sntorch as snt
 from sntorch.couplings import Dense, Sparse
 from sntorch.couplings.matrices import Matrix
-from sntorch.dynamics import Dynamics, noise_of, step
+from sntorch.dynamics import Dynamics, step
+from sntorch.noise import noise_of
 
 N, I, STEPS = 5, 2, 37  # more steps than one block of drives
 NAMES = ("coupling", "input_weight", "gain", "leak", "threshold", "noise")

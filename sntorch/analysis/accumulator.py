@@ -25,7 +25,9 @@ from sntorch.analysis.kicks import (
     tangents,
 )
 from sntorch.analysis.tangents import own_stream
-from sntorch.dynamics import add_noise, enter, noise_of, observing
+from sntorch.dynamics import enter
+from sntorch.noise import add_noise, noise_of
+from sntorch.observing import observing
 from sntorch.results import BLOCKS, block_lengths
 
 __all__ = ["METHODS", "ResponseAccumulator"]

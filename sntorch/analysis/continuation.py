@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from sntorch.analysis.tangents import random_frame
-from sntorch.dynamics import Dynamics, as_dynamics, observing
+from sntorch.dynamics import Dynamics, as_dynamics
+from sntorch.observing import observing
 from sntorch.schedule import scheduled
 
 __all__ = ["Curve", "Family", "NotFound", "Point", "family"]

@@ -35,7 +35,8 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.analysis.tangents import Interval, TangentWalk, own_stream, random_frame
-from sntorch.dynamics import enter, observing
+from sntorch.dynamics import enter
+from sntorch.observing import observing
 from sntorch.results import Result, block_lengths, block_mean, over_rows
 
 __all__ = ["CovariantVectors", "covariant_lyapunov_vectors"]

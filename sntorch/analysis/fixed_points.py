@@ -32,7 +32,9 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.analysis.stability import Stability
-from sntorch.dynamics import Dynamics, enter, noise_of, observing
+from sntorch.dynamics import Dynamics, enter
+from sntorch.noise import noise_of
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["FixedPoints", "find_fixed_points", "noise_level"]

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from sntorch.cells import SNTCell
 from sntorch.couplings.layers import Coupling
-from sntorch.dynamics import Dynamics, add_noise, noise_of
+from sntorch.dynamics import Dynamics
+from sntorch.noise import add_noise, noise_of
 
 __all__ = [
     "from_slopes",

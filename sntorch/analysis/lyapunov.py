@@ -32,7 +32,8 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.analysis.tangents import Interval, TangentWalk
-from sntorch.dynamics import enter, observing
+from sntorch.dynamics import enter
+from sntorch.observing import observing
 from sntorch.results import Result, block_lengths, block_mean, over_rows
 
 __all__ = ["LyapunovSpectrum", "lyapunov_spectrum", "max_lyapunov"]

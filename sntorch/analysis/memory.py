@@ -27,7 +27,8 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.cells import SNTCell
-from sntorch.dynamics import Dynamics, enter, observing, rollout
+from sntorch.dynamics import Dynamics, enter, rollout
+from sntorch.observing import observing
 from sntorch.plasticity import PlasticSNTCell
 from sntorch.results import Result, over_rows
 

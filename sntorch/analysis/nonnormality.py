@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import enter, observing
+from sntorch.dynamics import enter
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["PseudospectralRadius", "pseudospectral_radius"]

@@ -38,7 +38,9 @@ from sntorch import checks
 from sntorch.analysis.blocks import Moments, cut
 from sntorch.analysis.kernels import LinearResponse
 from sntorch.analysis.tangents import Interval, TangentWalk, own_stream, random_frame
-from sntorch.dynamics import Dynamics, enter, noise_of, observing, step
+from sntorch.dynamics import Dynamics, enter, step
+from sntorch.noise import noise_of
+from sntorch.observing import observing
 from sntorch.results import Result, block_lengths, block_mean
 
 __all__ = ["ResponseParts", "response_parts"]

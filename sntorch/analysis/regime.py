@@ -44,8 +44,10 @@ from sntorch.analysis.power import PowerSpectrum, power_spectrum
 from sntorch.analysis.tangents import Interval, TangentWalk
 from sntorch.analysis.timeseries import mean_activity
 from sntorch.analysis.witnesses import LABELS, Witnesses
-from sntorch.dynamics import Dynamics, IteratedDynamics, enter, iterate, noise_of, observing
+from sntorch.dynamics import Dynamics, IteratedDynamics, enter, iterate
 from sntorch.flows import EulerMaruyama, RungeKutta4
+from sntorch.noise import noise_of
+from sntorch.observing import observing
 from sntorch.results import Result, block_lengths, block_mean
 
 __all__ = ["LABELS", "Regime", "regime", "scan_regimes"]

@@ -46,7 +46,8 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.analysis.accumulator import METHODS, ResponseAccumulator
 from sntorch.analysis.kernels import LinearResponse
-from sntorch.dynamics import enter, noise_of
+from sntorch.dynamics import enter
+from sntorch.noise import noise_of
 from sntorch.results import BLOCKS
 
 __all__ = ["ResponseWarning", "linear_response"]

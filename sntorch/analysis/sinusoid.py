@@ -18,7 +18,8 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.analysis.kernels import waves
 from sntorch.analysis.kicks import paired_replicas
-from sntorch.dynamics import Dynamics, observing
+from sntorch.dynamics import Dynamics
+from sntorch.observing import observing
 
 __all__ = ["sinusoids"]
 

@@ -34,7 +34,8 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.analysis.arnoldi import Products, leading_eigenvalues, leading_singular_values
-from sntorch.dynamics import enter, observing
+from sntorch.dynamics import enter
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["JacobianSpectrum", "jacobian_spectrum"]

@@ -35,7 +35,9 @@ from sntorch.analysis.power import PowerSpectrum, power_spectrum
 from sntorch.analysis.response import ResponseWarning, choose, warn
 from sntorch.analysis.sinusoid import sinusoids
 from sntorch.analysis.tangents import own_stream
-from sntorch.dynamics import Dynamics, enter, noise_of, observing, step
+from sntorch.dynamics import Dynamics, enter, step
+from sntorch.noise import noise_of
+from sntorch.observing import observing
 from sntorch.results import Result, over_rows
 
 __all__ = ["Resonance", "Susceptibility", "susceptibility"]

@@ -34,7 +34,8 @@ from sntorch.analysis.lyapunov import max_lyapunov
 from sntorch.analysis.sensitivity import pattern_sensitivity
 from sntorch.cells import SNTCell
 from sntorch.couplings.layers import Coupling, Sparse
-from sntorch.dynamics import Dynamics, enter, observing, rollout
+from sntorch.dynamics import Dynamics, enter, rollout
+from sntorch.observing import observing
 from sntorch.plasticity import CouplingRule, PlasticSNTCell
 from sntorch.results import Result, over_rows
 

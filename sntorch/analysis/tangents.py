@@ -28,7 +28,9 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.analysis.orthonormal import decades, orthonormal
-from sntorch.dynamics import Dynamics, add_noise, drive_at, noise_of
+from sntorch.drives import drive_at
+from sntorch.dynamics import Dynamics
+from sntorch.noise import add_noise, noise_of
 
 __all__ = ["AccuracyWarning", "Interval", "TangentWalk", "own_stream", "random_frame"]
 

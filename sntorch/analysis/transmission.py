@@ -30,7 +30,9 @@ from sntorch import checks
 from sntorch.analysis.kernels import LinearResponse, waves
 from sntorch.analysis.kicks import paired_replicas
 from sntorch.analysis.tangents import own_stream
-from sntorch.dynamics import add_noise, enter, noise_of, observing
+from sntorch.dynamics import enter
+from sntorch.noise import add_noise, noise_of
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["Transmission", "transmit"]

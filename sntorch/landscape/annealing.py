@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import observing
 from sntorch.landscape.chains import Chains, chains_from, entered, stepping
 from sntorch.landscape.potentials import Potential
 from sntorch.landscape.samples import Annealed
+from sntorch.observing import observing
 
 __all__ = ["anneal"]
 

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.analysis import FixedPoints, find_fixed_points
-from sntorch.dynamics import observing, rollout
+from sntorch.dynamics import rollout
 from sntorch.flows import EulerMaruyama, Flow, RungeKutta4
 from sntorch.landscape.orbits import Attractor, entered, find_cycle
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["Attractors", "find_attractors"]

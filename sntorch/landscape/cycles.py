@@ -27,10 +27,10 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import observing
 from sntorch.flows import Flow, RungeKutta4
 from sntorch.landscape.grid import diffusion_of
 from sntorch.landscape.orbits import Attractor, entered, find_cycle, stepper, tangents
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["LimitCycle", "limit_cycle"]

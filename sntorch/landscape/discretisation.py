@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import observing
 from sntorch.flows import Flow, as_flow
 from sntorch.landscape.generator import Jumps, jumps
 from sntorch.landscape.grid import Grid, diffusion_of, kind_of, values_on
+from sntorch.observing import observing
 
 __all__ = ["DiffusionField", "process"]
 

@@ -30,8 +30,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import Dynamics, add_noise, enter, noise_of, observing, rollout
+from sntorch.dynamics import Dynamics, enter, rollout
 from sntorch.landscape.ratios import log_ratios, reaches_everywhere
+from sntorch.noise import add_noise, noise_of
+from sntorch.observing import observing
 from sntorch.results import Result, block_lengths, block_mean, over_rows, time_unit
 
 __all__ = [

@@ -32,11 +32,11 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import observing
 from sntorch.flows import Flow, as_flow
 from sntorch.landscape.grid import kind_of
 from sntorch.landscape.intrinsic import Potential, gradient, hamilton_jacobi, mobility
 from sntorch.landscape.paths import ActionPath
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["EscapeRate", "escape_rate"]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import observing
 from sntorch.landscape.chains import chains_from, entered, stepping
 from sntorch.landscape.samples import FieldResponse
 from sntorch.landscape.speed import SpeedPotential
+from sntorch.observing import observing
 
 __all__ = ["field_response"]
 

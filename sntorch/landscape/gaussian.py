@@ -33,12 +33,12 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import observing
 from sntorch.flows import Flow, as_flow
 from sntorch.landscape.attractors import find_attractors
 from sntorch.landscape.linear import diffusion_matrix, linear_flow
 from sntorch.landscape.orbits import Attractor
 from sntorch.landscape.widths import cycle_covariance
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["Basin", "GaussianLandscape", "gaussian_landscape"]

@@ -26,9 +26,10 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.differentiable import recording
-from sntorch.dynamics import observing, rollout
+from sntorch.dynamics import rollout
 from sntorch.flows import Flow, RungeKutta4, as_flow
 from sntorch.landscape.grid import diffusion_of
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["Descent", "HamiltonJacobi", "descent", "gradient", "hamilton_jacobi", "mobility"]

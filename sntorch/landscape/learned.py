@@ -30,12 +30,13 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import Dynamics, observing
+from sntorch.dynamics import Dynamics
 from sntorch.flows import Flow, as_flow
 from sntorch.landscape.metric import DiffusionField, Metric, metric_of
 from sntorch.landscape.objectives import enter
 from sntorch.landscape.potentials import Potential, as_potential
 from sntorch.landscape.velocity import divergence, second_directions
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["PotentialQuality", "Stationarity", "examine", "relative_error", "stationarity"]

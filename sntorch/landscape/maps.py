@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import observing
 from sntorch.landscape.metric import DiffusionField, metric_of
 from sntorch.landscape.objectives import enter
 from sntorch.landscape.planes import flux_field
 from sntorch.landscape.potentials import as_potential
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["PotentialMap", "orbit_map", "potential_map", "slice_map"]

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.differentiable import recording
-from sntorch.dynamics import Dynamics, noise_of
+from sntorch.dynamics import Dynamics
 from sntorch.flows import Diffusion, Flow
+from sntorch.noise import noise_of
 
 __all__ = ["DiffusionField", "Metric", "map_noise", "metric_of"]
 

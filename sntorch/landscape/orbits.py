@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import enter, observing, rollout
+from sntorch.dynamics import enter, rollout
 from sntorch.flows import EulerMaruyama, Flow, RungeKutta4, as_flow
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["Attractor", "entered", "find_cycle", "stepper", "tangents"]

@@ -35,11 +35,11 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import observing
 from sntorch.flows import Flow, as_flow
 from sntorch.landscape.action import Action, equal, search
 from sntorch.landscape.grid import diffusion_of, kind_of
 from sntorch.landscape.intrinsic import gradient, mobility
+from sntorch.observing import observing
 from sntorch.results import Result
 
 __all__ = ["ActionPath", "gradient_path", "minimum_action_path"]

@@ -31,13 +31,13 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.analysis import AccuracyWarning
-from sntorch.dynamics import observing
 from sntorch.flows import Flow, as_flow
 from sntorch.landscape.fitted import FittedFlow, basis_for, scatter_of, steadiness, unsteady
 from sntorch.landscape.grid import diffusion_of
 from sntorch.landscape.groups import check_orbit, jackknife, pooled
 from sntorch.landscape.regression import Design, Regression
 from sntorch.landscape.samples import effective_samples
+from sntorch.observing import observing
 from sntorch.results import over_rows
 
 __all__ = ["ReducedFlow", "reduce_flow"]

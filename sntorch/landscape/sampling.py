@@ -27,10 +27,10 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import observing
 from sntorch.landscape.chains import Chains, chains_from, entered, stable_step, stepping
 from sntorch.landscape.samples import Samples, Tempered
 from sntorch.landscape.speed import SpeedPotential
+from sntorch.observing import observing
 
 __all__ = ["langevin", "parallel_tempering"]
 

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import add_noise, as_dynamics
+from sntorch.dynamics import as_dynamics
 from sntorch.landscape.metric import DiffusionField, map_noise, metric_of
 from sntorch.landscape.objectives import enter
 from sntorch.landscape.potentials import as_potential
 from sntorch.landscape.velocity import second_directions
+from sntorch.noise import add_noise
 
 __all__ = ["denoising_loss", "map_loss", "score_matching_loss"]
 

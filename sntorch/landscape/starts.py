@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from sntorch.dynamics import Dynamics, noise_of
+from sntorch.dynamics import Dynamics
 from sntorch.flows import Flow, as_flow
 from sntorch.landscape.metric import map_noise, metric_of
+from sntorch.noise import noise_of
 
 __all__ = ["gaussian_start", "moments", "raised", "root"]
 

@@ -25,10 +25,12 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.cells import SNTCell
 from sntorch.couplings import Coupling
-from sntorch.dynamics import Dynamics, enter, noise_of, observing
+from sntorch.dynamics import Dynamics, enter
 from sntorch.flows import EulerMaruyama
 from sntorch.landscape.groups import mean_and_error, pooled
 from sntorch.landscape.ratios import reaches_everywhere, weighted
+from sntorch.noise import noise_of
+from sntorch.observing import observing
 from sntorch.results import Result, time_unit
 from sntorch.systems import AmariWilsonCowan
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import observing
 from sntorch.flows import Flow, RungeKutta4, as_flow
 from sntorch.landscape.linear import diffusion_matrix, linear_flow
 from sntorch.landscape.orbits import Attractor
+from sntorch.observing import observing
 
 __all__ = ["covariance_at", "cycle_covariance"]
 

@@ -51,7 +51,8 @@ from torch import Tensor, nn
 from sntorch import checks
 from sntorch.cells import SNTCell
 from sntorch.differentiable import transformed
-from sntorch.dynamics import add_noise, drive_at
+from sntorch.drives import drive_at
+from sntorch.noise import add_noise
 from sntorch.plasticity.joint import JointState, couplings_of, rate_of, share_of
 from sntorch.plasticity.traces import Step, square, squares
 

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from sntorch import checks
 from sntorch.cells import SNTCell
 from sntorch.couplings.layers import Dense, Sparse
-from sntorch.dynamics import check_bounded, noise_of, observing
+from sntorch.dynamics import check_bounded
+from sntorch.noise import noise_of
+from sntorch.observing import observing
 from sntorch.plasticity.history import LearningHistory
 from sntorch.plasticity.rules import CouplingRule, Rule
 from sntorch.plasticity.synapses import Outer, Synapses, multiplied_out, peak

@@ -24,7 +24,9 @@ from torch import Tensor
 
 from sntorch import checks, memory
 from sntorch.cells import SNTCell
-from sntorch.dynamics import drive_at, enter, noise_of
+from sntorch.drives import drive_at
+from sntorch.dynamics import enter
+from sntorch.noise import noise_of
 from sntorch.plasticity.epochs import Observe, Run, go, learn_epoch
 from sntorch.plasticity.history import LearningHistory
 from sntorch.plasticity.rules import TARGETS, Rule

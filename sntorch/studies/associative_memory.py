@@ -31,7 +31,8 @@ from torch import Tensor
 from sntorch import checks
 from sntorch.cells import SNTCell
 from sntorch.couplings import hopfield
-from sntorch.dynamics import observing, rollout
+from sntorch.dynamics import rollout
+from sntorch.observing import observing
 from sntorch.plot import figure, plot, style
 from sntorch.plot.canvas import finish, name_axes, on
 from sntorch.studies.ensembles import draw_measured, draw_theory

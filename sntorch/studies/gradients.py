@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from sntorch.analysis import max_lyapunov
-from sntorch.dynamics import as_dynamics, observing, rollout
+from sntorch.dynamics import as_dynamics, rollout
+from sntorch.observing import observing
 from sntorch.plot.canvas import DARK, LIGHT, MIDDLE, THEORY, finish
 
 __all__ = ["Look", "draw_norms", "look"]

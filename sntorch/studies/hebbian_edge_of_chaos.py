@@ -29,7 +29,8 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.analysis import compare_slopes, max_lyapunov
-from sntorch.dynamics import observing, rollout
+from sntorch.dynamics import rollout
+from sntorch.observing import observing
 from sntorch.plasticity import HebbianForgetting
 from sntorch.plot import plot, style
 from sntorch.plot.canvas import DARK, MIDDLE, THEORY, StyledFigure, finish, name_axes, on

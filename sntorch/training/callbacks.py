@@ -22,7 +22,7 @@ from sntorch.analysis import (
     lyapunov_spectrum,
 )
 from sntorch.cells import SNTCell
-from sntorch.dynamics import Dynamics, as_dynamics, observing, rollout
+from sntorch.dynamics import Dynamics, as_dynamics, rollout
 from sntorch.landscape import (
     AreaRates,
     EntropyProduction,
@@ -33,6 +33,7 @@ from sntorch.landscape import (
     plane_share,
 )
 from sntorch.meanfield import MeanField, PopulationField, populations, solve
+from sntorch.observing import observing
 from sntorch.results import Result
 from sntorch.sequence import SNT
 from sntorch.torchcells import TorchDynamics

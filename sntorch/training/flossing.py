@@ -23,7 +23,8 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.analysis import growth_rates
-from sntorch.dynamics import as_dynamics, observing, rollout
+from sntorch.dynamics import as_dynamics, rollout
+from sntorch.observing import observing
 from sntorch.training.losses import LONGEST, targets
 from sntorch.training.probes import Listener, Probe, recurrent_part
 

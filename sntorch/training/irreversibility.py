@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import Dynamics, add_noise, as_dynamics, enter, noise_of
+from sntorch.dynamics import Dynamics, as_dynamics, enter
 from sntorch.landscape.ratios import log_ratios, reaches_everywhere
+from sntorch.noise import add_noise, noise_of
 from sntorch.training.losses import LONGEST
 
 __all__ = ["entropy_production_regularizer"]

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import Dynamics, as_dynamics, noise_of, observing, rollout
+from sntorch.dynamics import Dynamics, as_dynamics, rollout
 from sntorch.landscape import (
     NeuralPotential,
     PotentialMap,
@@ -43,6 +43,8 @@ from sntorch.landscape import (
 )
 from sntorch.landscape.barriers import flood
 from sntorch.landscape.metric import map_noise
+from sntorch.noise import noise_of
+from sntorch.observing import observing
 from sntorch.results import Result, over_rows
 from sntorch.streams import seeded
 from sntorch.training.landscape_fits import LandscapeFit

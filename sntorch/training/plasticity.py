@@ -17,7 +17,8 @@ from sntorch import checks
 from sntorch.analysis import SynapticChange, synaptic_change
 from sntorch.cells import SNTCell
 from sntorch.couplings import Coupling
-from sntorch.dynamics import observing, rollout
+from sntorch.dynamics import rollout
+from sntorch.observing import observing
 from sntorch.plasticity import CouplingRule, PlasticSNTCell, Rule
 from sntorch.plasticity.epochs import entries
 from sntorch.plasticity.synapses import Synapses

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from sntorch import checks
-from sntorch.dynamics import Dynamics, as_dynamics, observing
+from sntorch.dynamics import Dynamics, as_dynamics
 from sntorch.flows import Flow
 from sntorch.landscape import (
     MatchedNetwork,
@@ -36,6 +36,7 @@ from sntorch.landscape import (
 )
 from sntorch.landscape.metric import DiffusionField
 from sntorch.landscape.quasipotential import check_growth
+from sntorch.observing import observing
 from sntorch.training.assessment import assess_flow, assess_map, same_noise
 from sntorch.training.decomposition import OrthogonalDecomposition
 from sntorch.training.flocks import Corners, Flocks

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
 from sntorch import checks
-from sntorch.dynamics import observing
+from sntorch.observing import observing
 from sntorch.training.modules import SequenceModel
 from sntorch.training.tasks import IGNORED, Task
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from sntorch import checks
 from sntorch.analysis import FixedPoints, find_fixed_points
-from sntorch.dynamics import observing, rollout
+from sntorch.dynamics import rollout
 from sntorch.landscape import SpeedPotential
+from sntorch.observing import observing
 from sntorch.plot import plot, style
 from sntorch.plot.canvas import DARK, THEORY, array, finish, name_axes, on
 from sntorch.results import Result

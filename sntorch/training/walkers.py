@@ -28,9 +28,11 @@ import torch
 from torch import Tensor
 
 from sntorch import checks
-from sntorch.dynamics import Dynamics, add_noise, noise_of, observing, step
+from sntorch.dynamics import Dynamics, step
 from sntorch.flows import EulerMaruyama, Flow
 from sntorch.landscape.metric import DiffusionField
+from sntorch.noise import add_noise, noise_of
+from sntorch.observing import observing
 from sntorch.streams import seeded
 
 __all__ = ["Box", "Walkers"]
