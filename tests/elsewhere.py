@@ -41,6 +41,8 @@ class Elsewhere(types.ModuleType):
 
     def _moving(self, factory):
         def make(*args, **kwargs):
+            if "generator" in kwargs:
+                kwargs.setdefault("device", self._device)
             value = factory(*args, **kwargs)
             return value.to(self._device) if isinstance(value, Tensor | nn.Module) else value
 

@@ -192,7 +192,8 @@ def pretended(test: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(test)
     def run(**given: Any) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([test.__module__])
+        # The second is what torch loads, for two seconds, at the first operation under a mode.
+        context.set_forkserver_preload([test.__module__, "torch._dynamo"])
         with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as alone:
             named = {name: value for name, value in given.items() if name != "reads"}
             told = alone.submit(_perform, test.__module__, test.__name__, named).result()

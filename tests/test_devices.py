@@ -29,6 +29,9 @@ MODULES += ["sntorch.cells", "sntorch.dynamics", "sntorch.flows", "sntorch.netwo
 MODULES += ["sntorch.schedule", "sntorch.sequence", "sntorch.torchcells"]
 
 SPARSE = {"Sparse", "as_coupling", "sparse"}  # whose layout no stand-in can have
+HELPERS = ("sntorch.couplings", "sntorch.landscape", "sntorch.meanfield", "sntorch.systems")
+"""Rooms that make tensors beside those that they are given, some of them always on the CPU."""
+
 HERE = {"planted"}  # which draws a network and its state on the device that it is told
 
 
@@ -44,12 +47,16 @@ def examples(name):
             yield test
 
 
+CASES = [(name, False) for name in MODULES if any(examples(name))]
+LONG = (".annealing", ".attractors", ".orbits")  # twenty seconds each: once is enough
+CASES += [(n, True) for n, _ in CASES if n.startswith(HELPERS) and not n.endswith(LONG)]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [name for name in MODULES if any(examples(name))])
-@pytest.mark.parametrize("default", [True, False], ids=["default device", "arguments moved"])
+@pytest.mark.parametrize(("name", "default"), CASES)
 @pretended
-def test_examples_hold_on_another_device(default, name, reads):
+def test_examples_hold_on_another_device(name, default, reads):
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     where = torch.device(pretend.DEVICE) if default else contextlib.nullcontext()
     for test in examples(name):
