@@ -55,23 +55,28 @@ def stepped(
     stored = u.new_empty(steps // every, *u.shape)
     run = _replayed if frame.fixed and steps >= _REPLAYED and capturable(u) else _walked
     with frame.mode():
-        last = run(network, frame, u, steps, x, sigma, generator, every, stored)
+        last = run(_Work(network, frame, u, steps, x, sigma, generator, every, stored))
         last = last.T if frame.upright else last
     return stored, last.reshape(u.shape)
 
 
-def _walked(
-    network: Network,
-    frame: _Frame,
-    u: Tensor,
-    steps: int,
-    x: Tensor | None,
-    sigma: Tensor | None,
-    generator: torch.Generator | None,
-    every: int,
-    stored: Tensor,
-) -> Tensor:
+class _Work(NamedTuple):
+    """What is asked for, and the place for it."""
+
+    network: Network
+    frame: _Frame
+    u: Tensor
+    steps: int
+    x: Tensor | None
+    sigma: Tensor | None
+    generator: torch.Generator | None
+    every: int
+    stored: Tensor
+
+
+def _walked(work: _Work) -> Tensor:
     """Store the orbit, and return the last state as it lies inside."""
+    network, frame, u, steps, x, sigma, generator, every, stored = work
     kept, last = frame.places(stored), frame.inside(u).contiguous()  # products keep its order
     aside = frame.upright or every > 1  # states that are made elsewhere than they are stored
     spare = itertools.cycle((torch.empty_like(last), torch.empty_like(last)) if aside else ())
@@ -90,18 +95,9 @@ def _walked(
     return last
 
 
-def _replayed(
-    network: Network,
-    frame: _Frame,
-    u: Tensor,
-    steps: int,
-    x: Tensor | None,
-    sigma: Tensor | None,
-    generator: torch.Generator | None,
-    every: int,
-    stored: Tensor,
-) -> Tensor:
+def _replayed(work: _Work) -> Tensor:
     """Do as `_walked`: a block of steps, captured once, runs again and again in its own memory."""
+    network, frame, u, steps, x, sigma, generator, every, stored = work
     states = u.new_empty(_BLOCK, *u.shape)
     kicks = None if sigma is None else torch.empty_like(states)
     start = frame.inside(u).clone(memory_format=torch.contiguous_format)
