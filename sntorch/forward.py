@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from sntorch.captured import capturable, capture
 from sntorch.couplings.layers import Coupling
 from sntorch.couplings.matrices import Matrix, inside, matrix
+from sntorch.noise import draw_noise
 from sntorch.transfer import Transfer
 
 __all__ = ["Network", "drive", "read", "stepped"]
@@ -122,7 +123,7 @@ def _replayed(work: _Work) -> Tensor:
             _drive_into(made, network, x[t : t + _BLOCK], u)
         if kicks is not None and sigma is not None:
             for kick in kicks[: len(made)].unbind():
-                kick.normal_(generator=generator).mul_(sigma)
+                draw_noise(kick, sigma, generator)
         again()
         kept = made[-(t + 1) % every :: every]
         stored[t // every :][: len(kept)] = kept
@@ -218,7 +219,7 @@ def _kicks(
     B = torch.empty_like(u, memory_format=torch.contiguous_format)
     lying = frame.inside(B)
     for _ in range(steps):
-        B.normal_(generator=generator).mul_(sigma)
+        draw_noise(B, sigma, generator)
         yield lying
 
 

@@ -19,6 +19,7 @@ from sntorch.cells import SNTCell
 from sntorch.differentiable import transformed
 from sntorch.drives import drive_at
 from sntorch.dynamics import Dynamics
+from sntorch.noise import draw_noise
 
 __all__ = ["Networks"]
 
@@ -130,7 +131,8 @@ class Networks(Dynamics):
                 place = torch.addcmul(self._drive(drive_at(x, t - 1)), self.leak, last)
                 multiply(place)
                 if sigma is not None:
-                    place.add_(B.normal_(generator=generator).mul_(sigma))
+                    draw_noise(B, sigma, generator)
+                    place.add_(B)
                 if t % every == 0:
                     stored[t // every - 1] = place
                 last = place

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sntorch import checks
 
-__all__ = ["add_noise", "noise_of"]
+__all__ = ["add_noise", "draw_noise", "noise_of"]
 
 
 class _Noisy(Protocol):
@@ -28,6 +28,15 @@ def add_noise(u: Tensor, sigma: Tensor | None, generator: torch.Generator | None
         return u
     B = torch.randn(u.shape, dtype=u.dtype, device=u.device, generator=generator)
     return u + (B @ sigma.mT if sigma.ndim == 2 else sigma * B)
+
+
+def draw_noise(place: Tensor, sigma: Tensor | None, generator: torch.Generator | None) -> None:
+    """Write sigma B into a contiguous place (..., N): the numbers that `add_noise` would add."""
+    if sigma is None:
+        place.zero_()
+        return
+    place.normal_(generator=generator)
+    place.copy_(place @ sigma.mT) if sigma.ndim == 2 else place.mul_(sigma)
 
 
 def noise_of(f: _Noisy, u: Tensor) -> Tensor | None:

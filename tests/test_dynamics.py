@@ -33,7 +33,7 @@ from torch.testing import assert_close
 
 import sntorch as snt
 from sntorch.dynamics import FunctionDynamics
-from sntorch.noise import noise_of
+from sntorch.noise import add_noise, draw_noise, noise_of
 from sntorch.observing import observing
 
 every_dynamics = pytest.mark.parametrize(
@@ -1000,3 +1000,19 @@ def test_derivatives_record_no_graph_when_told(factory, verb, mode, dtype, devic
     with mode():
         results = getattr(p.f, verb)(p.u, p.V, p.x)
     assert not any(result.requires_grad for result in results)
+
+
+@pytest.mark.parametrize("kind", ["none", "number", "neurons", "matrix"])
+@pytest.mark.parametrize("rows", [(), (3,), (2, 3)], ids=str)
+def test_noise_that_is_drawn_is_what_would_be_added(kind, rows):
+    sigma = {
+        "none": None,
+        "number": torch.tensor(0.3).double(),
+        "neurons": torch.rand(4).double(),
+        "matrix": torch.rand(4, 4).double(),
+    }[kind]
+    streams = [random_generator() for _ in range(2)]
+    place = torch.full((*rows, 4), torch.nan).double()
+    draw_noise(place, sigma, streams[0])
+    assert torch.equal(place, add_noise(torch.zeros(*rows, 4).double(), sigma, streams[1]))
+    assert torch.equal(*(stream.get_state() for stream in streams))

@@ -26,7 +26,7 @@ from sntorch.analysis.kicks import (
 )
 from sntorch.analysis.tangents import own_stream
 from sntorch.dynamics import enter
-from sntorch.noise import add_noise, noise_of
+from sntorch.noise import add_noise, draw_noise, noise_of
 from sntorch.observing import observing
 from sntorch.results import BLOCKS, block_lengths
 
@@ -238,8 +238,8 @@ class ResponseAccumulator:
             self.room = self.u.new_empty(self.lags + 2 * steps, *self.u.shape)
         values, kicks = self.room[:steps], self.room[steps : 2 * steps + self.lags]
         kicks[: self.lags] = self.past
-        self._draw(kicks[self.lags :])
         for value, kick in zip(values, kicks[self.lags :], strict=True):
+            draw_noise(kick, self.sigma, self.stream)
             value.copy_(self.f.map(self.u, self.x))
             self.u = value + kick
         self.means.append(values.mean((0, 1)))
@@ -255,13 +255,6 @@ class ResponseAccumulator:
                 total[lag] = left @ kicks[first : first + steps, part].reshape(-1, n)
             block = total @ self.precision if self.precision.ndim == 2 else total * self.precision
             self._close(block.div_(left.shape[1]), left.shape[1])
-
-    def _draw(self, kicks: Tensor) -> None:
-        """Write sigma B of every step (T, R, N)."""
-        for kick in kicks:
-            kick.normal_(generator=self.stream)
-            if self.sigma is not None:
-                kick.copy_(kick @ self.sigma.mT) if self.sigma.ndim == 2 else kick.mul_(self.sigma)
 
     def _warm_up(self) -> None:
         """Fill the memory of the noise, and fix the mean to subtract: from outside the samples."""
